@@ -1,0 +1,44 @@
+"""The keys, shapes and units of everything that passes between rooms.
+
+Letters used in shape comments all over the project: B batch, T frames, T' time steps of the vision tower (T over its
+temporal patch), H and W pixels, H' and W' patches, D width of the language model, Dv width of the vision tower,
+N anomaly prompts, L text tokens, V vocabulary.
+"""
+
+from typing import NotRequired, TypedDict
+
+from torch import Tensor
+
+
+class Turn(TypedDict):
+    """One question of a dialog and its answer."""
+
+    task: str  # judgement, target, trajectory, environment, or a pretraining kind such as "count"
+    question: str
+    answer: str  # the reference; "" where there is none, as in predict
+
+
+class Sample(TypedDict):
+    """One clip as a data set yields it: raw frames and words, no tokenizer, no normalization."""
+
+    video: Tensor  # uint8 [T, 3, H, W], RGB
+    frames: Tensor  # int64 [T], 0-based indices in the source
+    fps: float  # frames a second of the source (not of the clip)
+    name: str
+    turns: list[Turn]  # empty where the data set has no dialogs
+    mask: NotRequired[Tensor]  # bool [T, H, W], True where abnormal; absent where the data set has no masks
+    ids: NotRequired[Tensor]  # uint8 [T, H, W], object ids of ALL objects, 0 background (pretraining only)
+    objects: NotRequired[Tensor]  # int64 [256, A], attributes of object id i in row i, -1 unknown (pretraining only)
+
+
+class Batch(TypedDict):
+    """Samples of equal size side by side; what is not a tensor stays a list."""
+
+    video: Tensor  # uint8 [B, T, 3, H, W]
+    frames: Tensor  # int64 [B, T]
+    fps: list[float]
+    name: list[str]
+    turns: list[list[Turn]]
+    mask: NotRequired[Tensor]  # bool [B, T, H, W]
+    ids: NotRequired[Tensor]  # uint8 [B, T, H, W]
+    objects: NotRequired[Tensor]  # int64 [B, 256, A]
