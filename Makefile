@@ -1,0 +1,102 @@
+# Every target sets up what it needs. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= runs/demo
+WORLD ?= data/demo
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+STEPS := $(DEMO)/steps
+TVAU := $(BIN)/tvau
+SOURCES := $(shell find src configs/synthetic backbones -type f -not -name '*.pyc' 2>/dev/null)
+# Stage 2 and its baseline train side by side, each on half of the cores.
+HALF := OMP_NUM_THREADS=$(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 )))
+
+# Nothing that these targets run may wait for a model hub.
+export HF_HUB_OFFLINE := 1
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help setup demo test lint format bench nano clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv and install tvau into it, in the tested versions (6 GB; once)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  f"tvau needs Python 3.11 or newer, this is {sys.version.split()[0]}; give another: make setup PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev,notebooks]' --constraint constraints.txt
+	@touch $@
+
+demo: $(READY) ## The whole chain on synthetic video: data, both stages, scores, report (15 minutes on 2 cores)
+	@$(MAKE) --no-print-directory --jobs=2 $(DEMO)/report.html
+	@echo "Report: $(DEMO)/report.html"
+
+# The demo's steps are the commands that a user would type. A finished step is not repeated until the code changes.
+$(STEPS)/world: $(READY) $(SOURCES)
+	@mkdir -p $(STEPS)
+	rm -rf $(WORLD)
+	$(TVAU) synth $(WORLD)
+	@touch $@
+
+$(STEPS)/heatmap: $(STEPS)/world
+	rm -rf $(DEMO)/heatmap
+	$(TVAU) fit --config configs/synthetic/heatmap.yaml
+	@touch $@
+
+$(STEPS)/dialog: $(STEPS)/heatmap
+	rm -rf $(DEMO)/dialog
+	$(HALF) $(TVAU) fit --config configs/synthetic/dialog.yaml
+	@touch $@
+
+# In the background of the step above, so its output goes to a file and is shown only if it fails.
+$(STEPS)/dialog_lora: $(STEPS)/heatmap
+	rm -rf $(DEMO)/dialog_lora
+	@mkdir -p $(DEMO)
+	$(HALF) $(TVAU) fit --config configs/synthetic/dialog_lora.yaml > $(DEMO)/dialog_lora.log 2>&1 \
+	  || { cat $(DEMO)/dialog_lora.log; exit 1; }
+	@touch $@
+
+$(STEPS)/test_lora: $(STEPS)/dialog_lora
+	$(HALF) $(TVAU) test --config configs/synthetic/dialog_lora.yaml --ckpt_path $(DEMO)/dialog_lora/last.ckpt \
+	  > $(DEMO)/test_lora.log 2>&1 || { cat $(DEMO)/test_lora.log; exit 1; }
+	@touch $@
+
+$(STEPS)/test: $(STEPS)/dialog
+	$(HALF) $(TVAU) test --config configs/synthetic/dialog.yaml --ckpt_path $(DEMO)/dialog/last.ckpt
+	@touch $@
+
+$(STEPS)/predict: $(STEPS)/test
+	$(TVAU) predict --config configs/synthetic/dialog.yaml --ckpt_path $(DEMO)/dialog/last.ckpt --data.videos $(WORLD)/unseen
+	@touch $@
+
+$(DEMO)/report.html: $(STEPS)/test $(STEPS)/test_lora $(STEPS)/predict
+	$(TVAU) report $(DEMO)
+
+test: $(READY) ## Run all tests, one process a core (at most 10 minutes on 2 cores)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
+
+lint: $(READY) ## Check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(READY) ## Repair what lint can repair by itself
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(READY) ## Run the comparisons in benchmarks/; each prints a table
+	@set -- $(sort $(wildcard benchmarks/*.py)); for script; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+nano: $(READY) ## Pretrain the embedded LVLM again: makes the weights in backbones/nano (hours)
+	$(TVAU) fit --config configs/synthetic/pretrain.yaml
+
+clean: ## Remove the demo's data and runs; .venv stays
+	rm -rf $(DEMO) $(WORLD)

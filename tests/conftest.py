@@ -1,0 +1,28 @@
+"""What all tests share: no network, one thread, and the real data where a machine has it."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports transformers: a test never waits for a hub
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+torch.set_num_threads(1)  # pytest-xdist runs one process a core
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository's root folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """A folder with real data (`clips/`, `ucsd_ped2/`), never part of the repository. Skips where it is absent."""
+    folder = Path(os.environ.get("TVAU_REAL_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set TVAU_REAL_DATA to a folder that holds clips/ and ucsd_ped2/")
+    return folder

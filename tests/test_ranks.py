@@ -1,0 +1,91 @@
+"""The house stands: a module imports only from rooms below its own, or from its own room."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+RANKS = {
+    "types": 0, "errors": 0,
+    "data": 1, "backbones": 1,
+    "heatmap_decoder": 2, "region_encoder": 2, "prompts": 2, "losses": 2, "metrics": 2,
+    "model": 3, "nano": 3,
+    "viz": 4, "annotate": 4,
+    "tasks": 5,
+    "cli": 6,
+}  # fmt: skip
+
+
+def imported(tree: ast.AST, package: list[str]) -> list[list[str]]:
+    """Dotted names, as parts below tvau, of what a module of `package` (["tvau", "data"]) imports from tvau."""
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            source = ".".join(part for part in (base, node.module) if part)
+            # `from tvau import data` names a room only in its last part, `from tvau.data import X` already before.
+            names += [f"{source}.{alias.name}" for alias in node.names]
+    return [name.split(".")[1:] for name in names if name.split(".")[0] == "tvau"]
+
+
+def violations(source: Path) -> list[str]:
+    """Every import below `source` (the folder tvau) that points up or sideways."""
+    found = []
+    for file in sorted(source.rglob("*.py")):
+        parts = [*file.relative_to(source).with_suffix("").parts]
+        room = parts[0]
+        where = file.relative_to(source)
+        tops = [name[0] for name in imported(ast.parse(file.read_text()), ["tvau", *parts[:-1]]) if name]
+        if room == "__init__":  # the package itself offers its version and opens no room
+            found += [f"{where} imports {top}" for top in tops]
+            continue
+        if room not in RANKS:
+            found.append(f"{where} stands in no room; give it a rank here and in the README")
+            continue
+        for top in tops:
+            if top != room and top in RANKS and RANKS[top] >= RANKS[room]:
+                found.append(f"{where} (rank {RANKS[room]}) imports {top} (rank {RANKS[top]})")
+    return found
+
+
+def test_imports_point_down(root: Path) -> None:
+    assert violations(root / "src" / "tvau") == []
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "complaint"),
+    [
+        ("data/bad.py", "from tvau.model import TVAU", "imports model"),
+        ("data/bad.py", "from tvau.backbones.qwen import Qwen25VL", "imports backbones"),
+        ("data/bad.py", "from tvau import losses", "imports losses"),
+        ("data/bad.py", "from ..tasks import DialogTask", "imports tasks"),
+        ("data/bad.py", "def late():\n    import tvau.cli", "imports cli"),
+        ("losses.py", "from .prompts import NORMAL", "imports prompts"),
+        ("viz/bad.py", "import tvau.annotate.write as w", "imports annotate"),
+        ("helpers.py", "", "no room"),
+        ("__init__.py", "from tvau.model import TVAU", "imports model"),
+    ],
+)
+def test_an_offending_import_is_found(tmp_path: Path, file: str, code: str, complaint: str) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(code)
+    (found,) = violations(tmp_path)
+    assert complaint in found
+
+
+@pytest.mark.parametrize(
+    ("file", "code"),
+    [
+        ("data/good.py", "from tvau.data.video import read\nfrom .index import Index\nfrom . import clips"),
+        ("data/good.py", "from tvau.errors import DataError\nimport numpy\nfrom tvau import __version__"),
+        ("tasks/good.py", "from tvau.model import TVAU\nfrom ..metrics import frame_auc\nfrom tvau.viz import overlay"),
+    ],
+)
+def test_imports_from_below_or_the_own_room_are_free(tmp_path: Path, file: str, code: str) -> None:
+    path = tmp_path / file
+    path.parent.mkdir()
+    path.write_text(code)
+    assert violations(tmp_path) == []
