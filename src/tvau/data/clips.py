@@ -1,0 +1,51 @@
+"""Which frames make up the clips of a video: pure arithmetic, no files."""
+
+from tvau.errors import DataError
+
+
+def windows(total: int, length: int, stride: int = 1, hop: int | None = None, name: str = "the video") -> list[range]:
+    """Windows that together hold every sampled frame of a video (0, stride, 2 stride, ...), in order.
+
+    Windows start at multiples of `hop` sampled frames; the last one is shifted back so that it ends with the last
+    sampled frame. All of them therefore sample the same frames, and overlapping windows share what is decoded.
+
+    Args:
+        total: frames of the video.
+        length: frames of a window.
+        stride: distance between sampled frames, in frames of the video.
+        hop: distance between the starts of windows, in sampled frames; None: `length`, no overlap.
+        name: of the video, for errors.
+
+    Raises:
+        DataError: a video that is shorter than one window, or numbers that make no windows.
+    """
+    hop = length if hop is None else hop
+    if length < 1 or stride < 1 or not 1 <= hop <= length:
+        raise DataError(
+            f"Windows of {length} frames, stride {stride}, hop {hop}: length and stride have to be at least 1, hop "
+            "between 1 and the length, or frames would be left out."
+        )
+    sampled = range(0, total, stride)
+    if len(sampled) < length:
+        raise DataError(
+            f"{name}: it has {total} frames, but a clip of {length} frames at stride {stride} needs "
+            f"{(length - 1) * stride + 1}. Lower `frames` or `stride`, or leave this video out."
+        )
+    last = len(sampled) - length
+    starts = [*range(0, last, hop), last]
+    return [sampled[start : start + length] for start in starts]
+
+
+def spread(first: int, last: int, length: int, name: str = "the video") -> range:
+    """`length` frames spread evenly over first..last (inclusive, 0-based), beginning with the first.
+
+    Raises:
+        DataError: fewer frames there than asked for.
+    """
+    stride = (last - first + 1) // length
+    if stride < 1:
+        raise DataError(
+            f"{name}: frames {first}..{last} are {max(last - first + 1, 0)} frames; a clip needs {length}. "
+            "Lower `frames`, or leave this dialog out."
+        )
+    return range(first, first + stride * length, stride)

@@ -1,0 +1,242 @@
+"""What all data sets share: clips that become samples, batches, and the loaders of a DataModule."""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import lightning
+import torch
+from torch import Tensor, distributed
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, WeightedRandomSampler, get_worker_info
+
+from tvau.data.video import Reader, Size
+from tvau.errors import DataError
+from tvau.types import Batch, Sample, Turn
+
+OnBroken = Literal["fail", "skip"]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Some frames of a video and what is said about them."""
+
+    name: str  # of the video
+    path: Path
+    frames: range  # 0-based numbers
+    turns: tuple[Turn, ...] = ()
+    abnormal: bool = False
+
+
+class ClipDataset(Dataset[Sample]):
+    """Samples of a list of clips. A data set with masks overrides `truth`."""
+
+    def __init__(
+        self, clips: Sequence[Clip], size: Size | None, on_broken: OnBroken = "fail", fps: float | None = None
+    ) -> None:
+        self.clips = list(clips)
+        self.on_broken = on_broken
+        self.reader = Reader(size, fps)
+        self._broken: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> Sample:
+        """The sample of a clip; with `on_broken="skip"` the next readable clip of another video stands in for it.
+
+        Used where clips are drawn at random (training); `ClipStream` leaves broken videos out instead.
+        """
+        for at in range(index, index + len(self.clips)):
+            clip = self.clips[at % len(self.clips)]
+            if clip.name in self._broken:
+                continue
+            try:
+                return self.sample(clip)
+            except DataError as error:
+                self.give_up(clip.name, error)
+        raise DataError(f"None of the {len(self.clips)} clips can be read.")
+
+    def give_up(self, name: str, error: DataError) -> None:
+        """Name a broken video and read no more of it, or raise, as the user chose."""
+        if self.on_broken == "fail":
+            raise error
+        warnings.warn(f"Skipped {name}: {error}", stacklevel=3)
+        self._broken.add(name)
+
+    def is_broken(self, name: str) -> bool:
+        """Whether this process has given up a video."""
+        return name in self._broken
+
+    def sample(self, clip: Clip) -> Sample:
+        """Read one clip."""
+        video = self.reader.open(clip.path)
+        sample: Sample = {
+            "video": video.read(clip.frames),
+            "frames": torch.tensor(clip.frames),
+            "fps": video.fps,
+            "name": clip.name,
+            "turns": list(clip.turns),
+        }
+        sample.update(cast(Sample, self.truth(clip, video.size)))
+        return sample
+
+    def truth(self, clip: Clip, size: Size) -> dict[str, Tensor]:
+        """Mask and other tensors of a clip, resized like its frames; `size` is that of the source."""
+        return {}
+
+
+class ClipStream(IterableDataset[Batch]):
+    """Batches of all clips in order, for evaluation and prediction.
+
+    Each process and loader worker owns whole videos, so that no frame is decoded twice. With one worker (or none) the
+    batches come in the order of the clips; with more, those of several videos take turns.
+    """
+
+    def __init__(self, dataset: ClipDataset, batch_size: int, workers: int) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.workers = max(workers, 1)
+
+    def _share(self, worker: int) -> list[Clip]:
+        """The clips of one worker of this process."""
+        ranks, rank = (distributed.get_world_size(), distributed.get_rank()) if distributed.is_initialized() else (1, 0)
+        mine, every = rank * self.workers + worker, ranks * self.workers
+        videos = groupby(self.dataset.clips, lambda clip: clip.name)
+        return [clip for at, (_, clips) in enumerate(videos) if at % every == mine for clip in clips]
+
+    def __len__(self) -> int:
+        """Batches of this process."""
+        return sum(-(-len(self._share(worker)) // self.batch_size) for worker in range(self.workers))
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        samples: list[Sample] = []
+        for clip in self._share(worker.id if worker else 0):
+            if self.dataset.is_broken(clip.name):
+                continue
+            try:
+                samples.append(self.dataset.sample(clip))
+            except DataError as error:
+                self.dataset.give_up(clip.name, error)
+            if len(samples) == self.batch_size:
+                yield collate(samples)
+                samples = []
+        if samples:
+            yield collate(samples)
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Samples side by side: tensors are stacked, everything else becomes a list.
+
+    Raises:
+        DataError: videos of unequal shape.
+    """
+    shapes = {sample["name"]: tuple(sample["video"].shape) for sample in samples}
+    if len(set(shapes.values())) > 1:
+        given = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise DataError(
+            f"Videos of unequal shape [T, 3, H, W] in one batch: {given}. Set `size`, or `batch_size` to 1."
+        )
+    keys = [key for key in samples[0] if all(key in sample for sample in samples)]
+    columns: dict[str, list[Any]] = {key: [cast(dict[str, Any], s)[key] for s in samples] for key in keys}
+    return cast(Batch, {k: torch.stack(v) if isinstance(v[0], Tensor) else v for k, v in columns.items()})
+
+
+class VideoDataModule(lightning.LightningDataModule, ABC):
+    """Loaders over the clips of a data set; a data set says which clips its splits hold.
+
+    Args:
+        batch_size: clips of a batch.
+        num_workers: processes that read ahead; 0 reads in the main process.
+        shuffle: draw training clips in random order.
+        balance: draw normal and abnormal training clips equally often (with replacement; implies `shuffle`).
+        seed: of the random order.
+        on_broken: what an unreadable video does: "fail", or "skip": it is named in a warning and left out.
+        test_splits: names of the splits that `test` runs over, one loader each, in this order.
+    """
+
+    def __init__(
+        self,
+        batch_size: int,
+        num_workers: int,
+        shuffle: bool = True,
+        balance: bool = False,
+        seed: int = 0,
+        on_broken: OnBroken = "fail",
+        test_splits: Sequence[str] = ("test",),
+    ) -> None:
+        super().__init__()
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.shuffle, self.balance, self.seed = shuffle, balance, seed
+        self.on_broken: OnBroken = on_broken
+        self.test_splits = list(test_splits)
+        self.splits: dict[str, ClipDataset] = {}
+
+    @property
+    def test_names(self) -> list[str]:
+        """Names of the test loaders, by their index."""
+        return self.test_splits
+
+    @abstractmethod
+    def split(self, name: str) -> ClipDataset:
+        """Index a split: all files are looked up here, once."""
+
+    def setup(self, stage: str) -> None:
+        """Index the splits that a stage ("fit", "validate", "test" or "predict") needs."""
+        names = {"fit": ["training", "validation"], "validate": ["validation"], "predict": ["predict"]}
+        for name in names.get(stage, self.test_splits):
+            if name not in self.splits:
+                self.splits[name] = self.split(name)
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Training clips in random order."""
+        dataset = self.splits["training"]
+        draw = torch.Generator().manual_seed(self.seed)
+        sampler: WeightedRandomSampler | RandomSampler | None = None
+        abnormal = sum(clip.abnormal for clip in dataset.clips)
+        if self.balance:
+            if not 0 < abnormal < len(dataset):
+                raise DataError(
+                    f"`balance` needs normal and abnormal clips; of {len(dataset)} training clips {abnormal} are abnormal. "
+                    "Set it to false, or check the lists of the split."
+                )
+            shares = [1 / abnormal if clip.abnormal else 1 / (len(dataset) - abnormal) for clip in dataset.clips]
+            sampler = WeightedRandomSampler(shares, len(dataset), generator=draw)
+        elif self.shuffle:
+            sampler = RandomSampler(dataset, generator=draw)
+        return DataLoader(
+            dataset,
+            self.batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            collate_fn=collate,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """All validation clips, in order."""
+        return self._stream("validation")
+
+    def test_dataloader(self) -> list[DataLoader[Batch]]:
+        """All clips of each test split, in order; `test_names` names the loaders."""
+        return [self._stream(name) for name in self.test_splits]
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """All clips to predict, in order."""
+        return self._stream("predict")
+
+    def _stream(self, split: str) -> DataLoader[Batch]:
+        stream = ClipStream(self.splits[split], self.batch_size, self.num_workers)
+        return DataLoader(stream, batch_size=None, num_workers=self.num_workers, pin_memory=torch.cuda.is_available())
+
+
+def spaced(names: Sequence[str], limit: int | None) -> list[str]:
+    """At most `limit` names, evenly spaced over the list, so that every part of it stays represented."""
+    if limit is None or limit >= len(names):
+        return list(names)
+    return [names[at * len(names) // limit] for at in range(limit)]
