@@ -6,8 +6,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV ?= .venv
-DEMO ?= runs/demo
-WORLD ?= data/demo
+DEMO := runs/demo
+WORLD := data/demo
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -36,7 +36,8 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY) ## The whole chain on synthetic video: data, both stages, scores, report (15 minutes on 2 cores)
-	@$(MAKE) --no-print-directory --jobs=2 $(DEMO)/report.html
+	@$(MAKE) --no-print-directory --jobs=2 $(STEPS)/test $(STEPS)/test_lora $(STEPS)/predict
+	$(TVAU) report $(DEMO)
 	@echo "Report: $(DEMO)/report.html"
 
 # The demo's steps are the commands that a user would type. A finished step is not repeated until the code changes.
@@ -76,9 +77,6 @@ $(STEPS)/test: $(STEPS)/dialog
 $(STEPS)/predict: $(STEPS)/test
 	$(TVAU) predict --config configs/synthetic/dialog.yaml --ckpt_path $(DEMO)/dialog/last.ckpt --data.videos $(WORLD)/unseen
 	@touch $@
-
-$(DEMO)/report.html: $(STEPS)/test $(STEPS)/test_lora $(STEPS)/predict
-	$(TVAU) report $(DEMO)
 
 test: $(READY) ## Run all tests, one process a core (at most 10 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)

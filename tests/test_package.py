@@ -1,7 +1,9 @@
 """The files around the code keep their word: versions, targets, licence, paths, README, configs."""
 
 import ast
+import importlib
 import importlib.util
+import inspect
 import json
 import re
 import shutil
@@ -14,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -141,6 +144,15 @@ def test_readme_speaks_of_what_exists(root: Path) -> None:
     paths = set(re.findall(r"\b(?:configs|backbones|notebooks|src|tests|benchmarks)/[\w./-]*\.\w+", readme))
     paths |= set(re.findall(r"\]\(([^)#:]+)\)", readme))
     assert {path for path in paths if not (root / path).exists()} == set()
+
+
+@pytest.mark.parametrize("name", ["nano", "qwen2_5_vl_3b", "qwen2_5_vl_7b"])
+def test_a_preset_fits_its_class(root: Path, name: str) -> None:
+    preset = yaml.safe_load((root / "backbones" / f"{name}.yaml").read_text())
+    module, _, class_name = preset["class_path"].rpartition(".")
+    backbone = getattr(importlib.import_module(module), class_name)
+    inspect.signature(backbone).bind(**preset["init_args"])
+    assert preset["init_args"]["blocks"] == sorted(set(preset["init_args"]["blocks"]))
 
 
 def test_license_is_apache_2(root: Path, project: dict) -> None:
