@@ -25,7 +25,7 @@ NOUNS = (
 )  # fmt: skip
 ACTIONS = (
     "walking", "standing", "sitting", "running", "falling", "lying on the ground", "crawling", "jumping", "dancing",
-    "fighting", "staggering", "leaving a bag", "crossing the road", "pushing a stroller", "riding", "driving",
+    "fighting", "staggering", "leaving a bag", "abandoned", "crossing the road", "pushing a stroller", "riding", "driving",
     "parking", "burning", "rising", "spinning", "doing a cartwheel", "throwing a ball", "flying", "waving",
 )  # fmt: skip
 WITHOUT_ARTICLE = {"smoke": "a cloud of smoke", "fire": "a fire"}

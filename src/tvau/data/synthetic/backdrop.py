@@ -1,0 +1,158 @@
+"""The still picture of a scene: ground, buildings, sky and props under one light, made once and kept."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import cos, sin
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tvau.data.synthetic.camera import Camera, Canvas, Colour
+from tvau.data.synthetic.ground import paint_ground
+from tvau.data.synthetic.scenery import draw_prop, draw_surroundings
+from tvau.data.synthetic.scenes import Scene, scene
+
+Image = NDArray[np.uint8]
+# brightness, tint, sky at the top and at the horizon, strength of shadows
+LIGHTS: dict[str, tuple[float, Colour, Colour, Colour, float]] = {
+    "daylight": (1.0, (1.02, 1.0, 0.97), (120, 168, 220), (206, 224, 238), 0.42),
+    "overcast light": (0.86, (0.97, 0.99, 1.02), (188, 194, 202), (216, 219, 222), 0.16),
+    "dusk": (0.66, (1.06, 0.95, 0.92), (92, 98, 140), (226, 160, 118), 0.12),
+    "darkness": (0.5, (0.86, 0.94, 1.14), (14, 18, 34), (38, 42, 58), 0.08),
+    "artificial light": (0.96, (1.02, 1.0, 0.96), (90, 94, 100), (120, 122, 126), 0.2),
+}
+_LAMP_REACH = 3.6  # metres
+
+
+@dataclass(frozen=True)
+class Occluder:
+    """A prop of the backdrop: where it covers actors behind it."""
+
+    z: float
+    box: tuple[slice, slice]
+    alpha: NDArray[np.float32]  # [h, w, 1]
+    solid: NDArray[np.bool_]  # [h, w]
+
+
+@dataclass(frozen=True)
+class Backdrop:
+    """The picture without actors, what may hide them, and the light and fog at any depth."""
+
+    scene: Scene
+    camera: Camera
+    image: Image
+    occluders: tuple[Occluder, ...]
+    light: str
+    weather: str
+
+    @property
+    def shadow(self) -> float:
+        """How much light a shadow takes, 0 to 1."""
+        return LIGHTS[self.light][4]
+
+    def brightness(self, x: float, z: float) -> float:
+        """Light on a body at a ground position, 1 by day."""
+        return float(_brightness(self.scene, self.light, np.array([x]), np.array([z]))[0])
+
+    def haze(self, z: float) -> float:
+        """Share of the fog's colour in what stands at depth z."""
+        return float(_haze(self.weather, np.array(z)))
+
+    @property
+    def fog(self) -> Colour:
+        """Colour of the fog."""
+        share = min(LIGHTS[self.light][0] + 0.1, 1.0)
+        return 196 * share, 200 * share, 205 * share
+
+
+def _brightness(place: Scene, light: str, x: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.float64]:
+    level = np.full(np.broadcast(x, z).shape, LIGHTS[light][0])
+    if light in ("dusk", "darkness"):
+        for prop in place.props:
+            if prop.kind == "lamp":
+                near = ((x - prop.x) ** 2 + (z - prop.z) ** 2) / (2 * _LAMP_REACH**2)
+                level = level + (0.5 if light == "darkness" else 0.2) * np.exp(-near)
+    return np.minimum(level, 1.05)
+
+
+def _haze(weather: str, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    thick = {"fog": 0.038, "rain": 0.009}.get(weather, 0.0)
+    return np.minimum(1.0 - np.exp(-thick * np.maximum(z - 2.0, 0.0)), 0.72 if weather == "fog" else 0.3)
+
+
+@lru_cache(maxsize=384)
+def backdrop(number: int, light: str, weather: str, size: tuple[int, int]) -> Backdrop:
+    """The backdrop of a scene under one light and weather, for pictures of `size` (H, W)."""
+    place = scene(number)
+    camera, fine = place.camera.at(size), place.camera.at((size[0] * 2, size[1] * 2))
+    random = np.random.default_rng((31, number))
+    height, width = fine.size
+    canvas = Canvas(np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8), fine)
+    _, _, zenith, low, _ = LIGHTS[light]
+    ramp = np.linspace(0, 1, max(int(fine.horizon * height), 1))[:, None, None]
+    canvas.image[: len(ramp)] = np.array(zenith) * (1 - ramp) + np.array(low) * ramp
+    if place.kind != "hall":
+        canvas.ids[: len(ramp)] = 255  # the sky is its own light
+    paint_ground(canvas.image, place, fine, random)
+    lit = light in ("dusk", "darkness", "artificial light")
+    draw_surroundings(canvas, place, random, lit)
+    glowing, masks = canvas.ids, []
+    for prop in place.props:
+        canvas.ids = np.zeros((height, width), np.uint8)
+        canvas.ident = 255
+        _ground_shadow(canvas, prop.x, prop.z, prop.size, prop.kind, place.sun, LIGHTS[light][4])
+        head = draw_prop(canvas, prop, np.random.default_rng((37, number, len(masks))), lit)
+        glowing[canvas.ids > 0] = 0
+        if head is not None and lit:
+            glowing[head] = 255
+        masks.append(canvas.ids)
+    image = cv2.resize(canvas.image, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    glow = cv2.resize(glowing, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    image = _light(image, glow, place, camera, light, weather)
+    occluders = tuple(o for p, m in zip(place.props, masks, strict=True) if (o := _occluder(p.z, m, size)) is not None)
+    return Backdrop(place, camera, image, occluders, light, weather)
+
+
+def _light(image: Image, glow: Image, place: Scene, camera: Camera, light: str, weather: str) -> Image:
+    height, width = camera.size
+    rows = np.arange(height) + 0.5
+    below = np.maximum(rows - camera.horizon * height, 0.1)
+    z = np.minimum(camera.pixels * camera.height / below, place.far + 6.0)[:, None]
+    x = (np.arange(width) + 0.5 - width / 2)[None] * z / camera.pixels
+    level = _brightness(place, light, x, z)[..., None] * np.array(LIGHTS[light][1])
+    shine = (glow / 255.0)[..., None]
+    lit = image * (level * (1 - shine) + shine)
+    if light in ("dusk", "darkness"):  # light spills around lamps and windows, not from the sky
+        shine[rows < np.argmax((glow < 128).any(1))] = 0
+        lit = lit + 0.3 * cv2.GaussianBlur(image * shine, (0, 0), 0.012 * width)
+    haze = _haze(weather, z)[..., None]
+    share = min(LIGHTS[light][0] + 0.1, 1.0)
+    lit = lit * (1 - haze) + np.array((196, 200, 205)) * share * haze
+    return np.clip(lit, 0, 255).astype(np.uint8)
+
+
+def _occluder(z: float, mask: Image, size: tuple[int, int]) -> Occluder | None:
+    alpha = cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    rows, columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
+    if not len(rows):
+        return None
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    part = alpha[box]
+    return Occluder(z, box, (part[..., None] / np.float32(255)).astype(np.float32), part > 127)
+
+
+def _ground_shadow(
+    canvas: Canvas, x: float, z: float, size: float, kind: str, sun: tuple[float, float], strength: float
+) -> None:
+    wide = {"tree": 1.3, "bush": 0.8, "car": 2.0, "pillar": 0.5, "bench": 0.9}.get(kind, 0.25)
+    tall = size * 0.6 if kind in ("tree", "lamp", "pillar") else 0.4
+    mask = np.zeros(canvas.image.shape[:2], np.uint8)
+    angles = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    spots = [(0.0, wide * 0.7)] if kind != "tree" else [(0.0, 0.4), (0.5, 0.5), (1.0, wide)]
+    for share, radius in spots:
+        cx, cz = x + sun[0] * tall * share, z + sun[1] * tall * share
+        ring = np.array([(cx + radius * cos(a), 0.0, cz + radius * 0.8 * sin(a)) for a in angles])
+        cv2.fillConvexPoly(mask, (canvas.camera.project(ring) * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
+    mask = cv2.GaussianBlur(mask, (7, 7), 0)
+    canvas.image[:] = (canvas.image * (1 - (mask / 255.0 * max(strength, 0.15))[..., None])).astype(np.uint8)

@@ -1,0 +1,289 @@
+"""The script of a clip: who walks where and what happens when, decided by one seed before anything is drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import cos, pi, sin
+
+import numpy as np
+
+from tvau.data.synthetic.actors import Actor, spans
+from tvau.data.synthetic.ground import zebra
+from tvau.data.synthetic.kinds import ACTIVITIES, KINDS, NORMAL, RGB, WORDS, Kind
+from tvau.data.synthetic.people import Look
+from tvau.data.synthetic.scenes import Scene, scene
+from tvau.errors import DataError
+
+MOST_PEOPLE = 12
+_SKIN = ((236, 196, 164), (214, 166, 130), (168, 116, 82), (112, 74, 52))
+_HAIR = ((34, 26, 22), (70, 46, 30), (120, 84, 50), (150, 146, 142), (190, 150, 90))
+_DULL = ("gray", "brown", "black")
+_NORMAL_SHARES = {"walking": 0.62, "standing": 0.1, "stopping": 0.1, "sitting": 0.09, "stroller": 0.09}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A clip before it is drawn. `subtle` is "", "far", "short" or "low contrast"."""
+
+    seed: int
+    scene: int
+    kind: str | None
+    frames: int
+    fps: float
+    light: str
+    weather: str
+    subtle: str
+    actors: tuple[Actor, ...]
+
+
+def plan(
+    seed: int, scene: int, kind: str | None, crowd: tuple[int, int] = (1, 12), frames: int = 32, fps: float = 5.0,
+    activities: Sequence[str] = (), subtle: str = "",
+) -> Plan:  # fmt: skip
+    """Write the script of a clip of `frames` frames.
+
+    `crowd` bounds the number of normal people. `kind` (a key of KINDS) adds one abnormal event; `activities` (keys of
+    ACTIVITIES) adds more actors that do these things without being the anomaly, for pretraining. Activities that do not
+    fit the place are left out. Raises DataError for an unknown kind or one that does not fit the scene.
+    """
+    return _Script(seed, scene, frames, fps, subtle).write(kind, crowd, activities)
+
+
+class _Script:
+    """One clip in the making."""
+
+    def __init__(self, seed: int, number: int, frames: int, fps: float, subtle: str) -> None:
+        self.random = np.random.default_rng((77, seed, number))
+        self.seed, self.frames, self.fps, self.subtle = seed, frames, fps, subtle
+        self.place: Scene = scene(number)
+        self.actors: list[Actor] = []
+        self.benches = [p for p in self.place.props if p.kind == "bench"]
+
+    def write(self, kind: str | None, crowd: tuple[int, int], activities: Sequence[str]) -> Plan:
+        light, weather = self.place.conditions[self.random.integers(len(self.place.conditions))]
+        for name in (*([kind] if kind else []), *activities):
+            if name not in ACTIVITIES or (name == kind and name not in KINDS):
+                raise DataError(f"unknown kind {name!r}; expected one of: {', '.join(ACTIVITIES if activities else KINDS)}")
+        if kind and self.place.kind not in KINDS[kind].places:
+            raise DataError(f"{kind!r} does not fit scene {self.place.number}, {self.place.place}; "
+                            f"choose a scene among: {', '.join(KINDS[kind].places)}")  # fmt: skip
+        if kind:
+            self.event(kind, True)
+        for name in activities:
+            if self.place.kind in ACTIVITIES[name].places:
+                self.event(name, False)
+        self.crowd(int(self.random.integers(crowd[0], crowd[1] + 1)))
+        return Plan(self.seed, self.place.number, kind, self.frames, self.fps, light, weather, self.subtle, tuple(self.actors))
+
+    @property
+    def people(self) -> int:
+        return sum(actor.person for actor in self.actors)
+
+    def crowd(self, number: int) -> None:
+        """Add people who do what is normal here, and the vehicles of the road and the cycle lane."""
+        names, shares = list(_NORMAL_SHARES), np.array(list(_NORMAL_SHARES.values()))
+        extras = {"campus": ("cycle lane",), "street": ("car on the road", "truck on the road"), "parking": ("car on the road",)}
+        for name in extras.get(self.place.kind, ()):
+            if self.random.uniform() < (0.2 if name.startswith("truck") else 0.5):
+                self.event(name, False)
+        for name in self.random.choice(names, size=number, p=shares):
+            if self.people < MOST_PEOPLE:
+                self.event("standing" if name == "sitting" and not self.benches else str(name), False)
+
+    # ---- one event ----
+
+    def event(self, name: str, abnormal: bool) -> None:
+        """Add the actors of one activity."""
+        kind = ACTIVITIES[name]
+        first, last = self.interval(kind, abnormal)
+        names = ["walk" if kind.before == "walk" else kind.before or kind.pose] * self.frames
+        names[first : last + 1] = [kind.pose] * (last + 1 - first)
+        if name == "fighting" or (name == "lying" and first == 0):
+            names[: last + 1] = [kind.pose] * (last + 1) if first == 0 else names[: last + 1]
+        anchor = (first + last) // 2 if kind.before else int(self.random.integers(3, max(self.frames - 3, 4)))
+        if name == "stopping":
+            names = ["walk"] * first + ["stand"] * (self.frames - first) if last > self.frames - 5 else names
+        speed = [self.speed(kind if n == kind.pose else NORMAL.get(f"{n}ing", kind)) for n in dict.fromkeys(names)]
+        pace = dict(zip(dict.fromkeys(names), speed, strict=True))
+        if kind.noun in ("fire", "smoke"):
+            self.thing(name, kind, first, abnormal)
+            return
+        actor = self.route(name, kind, names, pace, anchor)
+        if actor is None:
+            return
+        if not kind.before and kind.where != "across":  # abnormal for as long as it is in view
+            seen = np.flatnonzero(actor.inside(self.place.camera))
+            first, last = (int(seen[0]), int(seen[-1])) if len(seen) else (0, 0)
+        elif kind.where == "across":
+            on_road = [f for f, (x, z) in enumerate(actor.position) if self.place.zone(x, z) == "road"]
+            first, last = (on_road[0], on_road[-1]) if on_road else (0, 0)
+            words = tuple("crossing the road" if first <= f <= last else "walking" for f in range(self.frames))
+            actor = replace(actor, words=words)
+        self.actors.append(replace(actor, track=(first, last) if abnormal else None))
+        if name == "fighting":
+            self.opponent(self.actors[-1])
+        elif name == "bag":
+            self.leave_bag(self.actors[-1], first, abnormal)
+
+    def interval(self, kind: Kind, abnormal: bool) -> tuple[int, int]:
+        """First and last frame of an event; half of them cross the middle of the clip."""
+        longest = self.random.uniform(*kind.lasts) * self.fps
+        if self.subtle == "short" and abnormal and kind.lasts[0] < kind.lasts[1]:
+            longest = self.random.integers(4, 7)
+        length = int(min(max(longest, 4), self.frames))
+        first = int(self.random.integers(0, self.frames - length + 1))
+        return first, first + length - 1
+
+    def speed(self, kind: Kind) -> float:
+        return float(self.random.uniform(*kind.speed))
+
+    def dress(self, kind: Kind) -> tuple[Look, tuple[tuple[str, str], ...]]:
+        """Clothes in two different colours."""
+        r = self.random
+        pool = _DULL if self.subtle == "low contrast" and kind.split != "normal" else tuple(RGB)
+        top, trousers = (str(c) for c in r.choice(pool, 2, replace=False))
+        bag = str(r.choice(("", "", "", "backpack", "handbag")))
+        helmet = RGB[str(r.choice(("red", "white", "black")))] if kind.noun == "motorcyclist" else None
+        wear = (60.0, 50.0, 42.0) if r.uniform() < 0.5 else (52.0, 58.0, 72.0)
+        look = Look(RGB[top], RGB[trousers], _SKIN[r.integers(len(_SKIN))], _HAIR[r.integers(len(_HAIR))],
+                    float(r.uniform(1.58, 1.9)), bag if kind.pose in ("walk", "stand", "run") else "", wear,
+                    bool(r.uniform() < 0.15) and kind.pose in ("walk", "stand"), helmet)  # fmt: skip
+        return look, (("top", top), ("trousers", trousers))
+
+    def body(self, noun: str) -> tuple[tuple[str, str], ...]:
+        pools = {"dog": ("brown", "black", "white"), "drone": ("black", "white", "red"), "fire": (), "smoke": ()}
+        pool = pools.get(noun, ("red", "blue", "green", "yellow", "white", "black", "orange", "gray"))
+        return (("body", str(self.random.choice(pool))),) if pool else ()
+
+    # ---- places ----
+
+    def spot(self, where: str) -> tuple[float, float] | None:
+        """A visible ground position of a zone, where nothing stands; None if none was found."""
+        place, camera = self.place, self.place.camera
+        nearest, farthest = camera.near + 0.7, place.far
+        if self.subtle == "far":
+            nearest = nearest + 0.62 * (farthest - nearest)
+        for _ in range(60):
+            low, high = (camera.horizon + camera.height * camera.pixels / (z * camera.size[0]) for z in (nearest, farthest))
+            v = self.random.uniform(min(low, high), max(low, high)) if self.random.uniform() < 0.6 else None
+            z = self.random.uniform(nearest, farthest) if v is None else camera.ground(0.5, v)[1]
+            x = self.random.uniform(-0.44, 0.44) * z / camera.focal
+            zone = "road" if where == "across" else where
+            fits = place.zone(x, z) == zone and nearest <= z <= farthest
+            if fits and self.free(x, z) and (where != "across" or self.off_zebra(x, z)):
+                return x, z
+        return None
+
+    def free(self, x: float, z: float) -> bool:
+        return all((x - p.x) ** 2 + (z - p.z) ** 2 > p.radius**2 for p in self.place.props)
+
+    def off_zebra(self, x: float, z: float) -> bool:
+        crossing = zebra(self.place)
+        along = x * cos(self.place.angle) + z * sin(self.place.angle)
+        return crossing is None or abs(along - crossing) > 3.0
+
+    def direction(self, kind: Kind) -> float:
+        """A heading that fits the zone: along the strips, or any way on an open place."""
+        along = self.place.angle + pi * int(self.random.integers(2))
+        if kind.where == "across":
+            return along + pi / 2 + float(self.random.uniform(-0.3, 0.3))
+        if self.place.free and kind.where == "walk":
+            return float(self.random.uniform(0, 2 * pi))
+        return along + float(self.random.uniform(-0.06, 0.06))
+
+    def route(self, name: str, kind: Kind, names: list[str], pace: dict[str, float], anchor: int) -> Actor | None:
+        """A straight, slightly bent way through a visible spot at frame `anchor`, tried until it fits the ground."""
+        still = {"lie", "fall", "fight", "leave", "stand", "sit", "dance", "jump", "wave", "spin"}
+        step = np.array([0.0 if n in still else pace[n] for n in names]) / self.fps
+        moved = np.concatenate(([0.0], np.cumsum(step[1:])))
+        moved -= moved[anchor]
+        look, colours = self.dress(kind) if kind.noun in ("person", "cyclist", "skateboarder", "motorcyclist") else (None, ())
+        colours = colours or self.body(kind.noun)
+        for attempt in range(40):
+            if kind.where == "bench" and self.benches:
+                seat = self.benches[self.random.integers(len(self.benches))]
+                spot: tuple[float, float] | None = (seat.x + self.random.uniform(-0.4, 0.4), seat.z - 0.25)
+                angle, bend = -pi / 2 + seat.heading, 0.0
+            else:
+                spot, angle = self.spot(kind.where), self.direction(kind)
+                bend = float(self.random.uniform(-0.05, 0.05)) * (1.0 if self.place.free else 0.2)
+            if spot is None:
+                return None
+            heading = angle + bend * moved
+            position = np.stack((spot[0] + moved * np.cos(heading), spot[1] + moved * np.sin(heading)), axis=1)
+            if attempt == 39 or self.fits(position, kind):
+                break
+        if name == "staggering":
+            t = np.arange(self.frames) / self.fps
+            sway = np.array([n == kind.pose for n in names]) * 0.45 * np.sin(2.4 * t)
+            position += sway[:, None] * np.array((-sin(angle), cos(angle)))
+        return self.actor(name, kind, look, colours, position, heading, names, moved)
+
+    def fits(self, position: np.ndarray, kind: Kind) -> bool:
+        """Whether a way stays on its ground, in front of the far end and off the props, wherever it is in view."""
+        camera = self.place.camera
+        for x, z in position:
+            if z < 2.5:
+                continue
+            seen = abs(x) * camera.focal / z < 0.6 and z > camera.near
+            if not seen:
+                continue
+            zone = self.place.zone(x, z)
+            wrong = zone != kind.where and kind.where not in ("across", "bench")
+            if wrong or z > self.place.far + 1.0 or (kind.where != "bench" and not self.free(x, z)):
+                return False
+        return True
+
+    def actor(self, name, kind, look, colours, position, heading, names, moved) -> Actor:  # type: ignore[no-untyped-def]
+        stride = {"run": 2.4, "ride": 1.1, "crawl": 5.0, "stagger": 4.2}.get(kind.pose, 4.4)
+        phase = moved * np.array([stride if n == kind.pose else 4.4 for n in names]) + self.random.uniform(0, 2 * pi)
+        since = spans(names) / self.fps
+        if names[0] in ("lie", "jump", "dance", "fight") and name not in NORMAL:
+            lead = int(np.argmax(np.array([*names, ""]) != names[0]))
+            since[:lead] += 3.0  # it began before the clip
+        words = tuple(kind.action if n == kind.pose else WORDS.get(n, kind.action) for n in names)
+        shown = position[:, 1] > (4.0 if kind.noun in ("car", "truck") else 2.2)
+        return Actor(len(self.actors) + 1, kind.noun, colours, look, position, heading, tuple(names), words, phase, since,
+                     shown, None, name)  # fmt: skip
+
+    # ---- events of more than one object ----
+
+    def opponent(self, one: Actor) -> None:
+        """The second fighter, face to face with the first."""
+        look, colours = self.dress(KINDS["fighting"])
+        fights = np.array([p == "fight" for p in one.poses])
+        first = int(np.argmax(fights))
+        angle = float(one.heading[first]) if abs(sin(float(one.heading[first]))) < 0.8 else 0.0
+        gap = 0.85 * np.array((cos(angle), sin(angle)))
+        away = 2 * (one.position[first] - one.position)  # comes from the other side and leaves to it
+        position = one.position + gap + np.where(fights[:, None], 0.0, away)
+        facing = np.where(fights, angle, one.heading)
+        self.actors[-1] = replace(one, heading=facing)
+        other = np.where(fights, angle + pi, one.heading + pi)
+        self.actors.append(replace(one, ident=one.ident + 1, look=look, colours=colours, position=position, heading=other,
+                                   phase=one.phase + 2.0))  # fmt: skip
+
+    def leave_bag(self, one: Actor, first: int, abnormal: bool) -> None:
+        """The bag, from the moment it touches the ground."""
+        down = min(first + int(0.6 * self.fps), self.frames - 1)
+        at = one.position[down] + 0.55 * np.array((cos(one.heading[down]), sin(one.heading[down]) - 0.3))
+        shown = np.arange(self.frames) >= down
+        n = self.frames
+        self.actors.append(Actor(one.ident + 1, "bag", self.body("bag"), None, np.tile(at, (n, 1)), np.full(n, 0.3), ("",) * n,
+                                 ("abandoned",) * n, np.zeros(n), np.zeros(n), shown,
+                                 (down, n - 1) if abnormal else None, "bag"))  # fmt: skip
+
+    def thing(self, name: str, kind: Kind, first: int, abnormal: bool) -> None:
+        """Fire or smoke at one place, from a frame to the end of the clip."""
+        at = self.spot("walk")
+        if at is None:
+            return
+        n = self.frames
+        since = np.maximum(np.arange(n) - first + 1, 0) / self.fps
+        drift = np.full(n, self.random.uniform(-0.5, 0.5))  # metres a second, kept where a body has its heading
+        self.actors.append(Actor(len(self.actors) + 1, kind.noun, (), None, np.tile(np.array(at), (n, 1)), drift, ("",) * n,
+                                 (kind.action,) * n, np.zeros(n), since, since > 0, (first, n - 1) if abnormal else None, name))  # fmt: skip
+
+
+def abnormal(plan: Plan, ident: int) -> tuple[int, int] | None:
+    """First and last frame in which an object is abnormal, inclusive; None for a normal one or an unknown id."""
+    return next((actor.track for actor in plan.actors if actor.ident == ident), None)

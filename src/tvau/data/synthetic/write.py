@@ -1,0 +1,228 @@
+"""The synthetic world as a data set on disk, in UBnormal's layout, with the dialogs beside it."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from tvau.data.language import anomaly_turns
+from tvau.data.synthetic.facts import surroundings, targets, visible
+from tvau.data.synthetic.kinds import KINDS, kinds_of
+from tvau.data.synthetic.plan import Plan, abnormal, plan
+from tvau.data.synthetic.render import Clip, render
+from tvau.data.synthetic.scenes import SCENES, scene
+from tvau.errors import DataError
+
+VERSION = 1  # of the look of the world; another one means other pixels for the same seed
+WINDOW = 16  # frames a dialog is about
+ENOUGH = 3  # frames in which an abnormal object must be visible for a dialog to say yes
+SPLITS = {  # split: (kinds of which split, scenes of which split, name in the lists)
+    "train": ("train", "train", "training"),
+    "validation": ("validation", "validation", "validation"),
+    "test": ("test", "test", "test"),
+    "test_seen": ("train", "test", "test_seen"),
+    "test_novel": ("novel", "test", "test_novel"),
+}
+_SUBTLE = ("", "", "", "far", "short", "low contrast")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video to make; equal jobs make equal bytes."""
+
+    video: str
+    split: str
+    seed: int
+    scene: int
+    kind: str | None
+    subtle: str
+    crowd: tuple[int, int]
+    frames: int
+    fps: float
+    size: tuple[int, int]
+    version: int = VERSION
+
+
+def jobs(videos: Mapping[str, int], seed: int, size: tuple[int, int], frames: int, fps: float) -> list[Job]:
+    """Every video of a data set: half of each split abnormal, kinds and scenes in turn. Raises DataError for a bad split."""
+    unknown = set(videos) - set(SPLITS)
+    if unknown or any(n < 0 for n in videos.values()):
+        raise DataError(f"videos={dict(videos)}; expected counts of 0 or more for: {', '.join(SPLITS)}")
+    out: list[Job] = []
+    numbers: dict[tuple[bool, int], int] = {}
+    for i, (split, (kinds, scenes, _)) in enumerate(SPLITS.items()):
+        random = np.random.default_rng((seed, i))
+        names = kinds_of(kinds)
+        order = random.permutation(SCENES[scenes])
+        for j in range(videos.get(split, 0)):
+            kind = names[j // 2 % len(names)] if j % 2 else None
+            number = int(order[j // 2 % len(order)])
+            if kind:
+                fit = [int(n) for n in order if scene(int(n)).kind in KINDS[kind].places]
+                number = fit[j // 2 // len(names) % len(fit)] if len(fit) < len(order) else fit[j // 2 % len(fit)]
+            key = (kind is not None, number)
+            numbers[key] = numbers.get(key, 0) + 1
+            name = f"{'abnormal' if kind else 'normal'}_scene_{number}_scenario_{numbers[key]}"
+            subtle = str(random.choice(_SUBTLE)) if kind else ""
+            most = int(random.choice((2, 4, 6, 11)))
+            out.append(Job(name, split, int(random.integers(1 << 31)), number, kind, subtle, (1, most), frames, fps, size))
+    return out
+
+
+def write(
+    root: Path, videos: Mapping[str, int], seed: int, size: tuple[int, int] = (192, 320), frames: int = 32,
+    fps: float = 5.0, workers: int = 1, progress: bool = True,
+) -> None:  # fmt: skip
+    """Make a data set under `root`: videos, id maps, tracks, lists, names, dialogs.jsonl and world.json.
+
+    `videos` counts the videos of each of SPLITS, half of them abnormal. Videos that are complete on disk are kept, so an
+    interrupted run goes on where it stopped; the bytes do not depend on the number of workers.
+    """
+    root = Path(root)
+    todo = jobs(videos, seed, size, frames, fps)
+    (root / ".parts").mkdir(parents=True, exist_ok=True)
+    waiting = [(root, job) for job in todo if _part(root, job) is None]
+    bar = tqdm(total=len(todo), initial=len(todo) - len(waiting), desc="synthetic videos", disable=not progress)
+    with bar:
+        if workers > 1 and len(waiting) > 1:
+            with get_context("spawn").Pool(min(workers, len(waiting)), _quiet) as pool:
+                for _ in pool.imap_unordered(_make, waiting):
+                    bar.update()
+        else:
+            for item in waiting:
+                _make(item)
+                bar.update()
+    _index(root, todo, seed)
+
+
+def _quiet() -> None:
+    cv2.setNumThreads(1)
+
+
+def _make(item: tuple[Path, Job]) -> None:
+    """Make one video; its part file comes last and says that it is complete."""
+    root, job = item
+    script = plan(job.seed, job.scene, job.kind, job.crowd, job.frames, job.fps, subtle=job.subtle)
+    clip = render(script, range(job.frames), job.size)
+    folder = root / f"Scene{job.scene}"
+    notes = folder / f"{job.video}_annotations"
+    notes.mkdir(parents=True, exist_ok=True)
+    for frame, ids in enumerate(clip.ids):
+        _save(notes / f"{job.video}_{frame:04d}_gt.png", cv2.imencode(".png", ids)[1].tobytes())
+    tracks = [(a.ident, *a.track) for a in script.actors if a.track is not None]
+    if job.kind is not None:
+        _save(notes / f"{job.video}_tracks.txt", "".join(f"{i},{a},{b}\n" for i, a, b in tracks).encode())
+    temporary = folder / f".{job.video}.tmp.mp4"
+    encode(temporary, clip.video, job.fps)
+    os.replace(temporary, folder / f"{job.video}.mp4")
+    part = {
+        "job": asdict(job),
+        "names": {str(actor.ident): actor.noun for actor in script.actors},
+        "world": {"split": job.split, "scene": job.scene, "place": scene(job.scene).place, "kind": job.kind,
+                  "subtle": job.subtle, "light": script.light, "weather": script.weather, "seed": job.seed,
+                  "tracks": tracks},
+        "dialogs": [turn for first in range(0, job.frames, WINDOW) for turn in dialog(job.video, script, clip, first)],
+    }  # fmt: skip
+    _save(root / ".parts" / f"{job.video}.json", json.dumps(part).encode())
+
+
+def dialog(video: str, script: Plan, clip: Clip, first: int) -> list[dict[str, Any]]:
+    """The turns about the window that begins at frame `first` of a whole clip.
+
+    The target is the abnormal object with the largest visible area within its track; its facts are those of the frames
+    of the track alone. Without an abnormal pixel the dialog says no; with some, but no object visible in ENOUGH frames,
+    the window gets no dialog, since neither answer would be fair.
+    """
+    last = min(first + WINDOW, script.frames) - 1
+    areas: dict[int, int] = {}
+    unclear = False
+    for actor in script.actors:
+        span = abnormal(script, actor.ident)
+        if span is None or span[0] > last or span[1] < first:
+            continue
+        part = _slice(clip, max(span[0], first), min(span[1], last))
+        pixels = int(np.count_nonzero(part.ids == actor.ident))
+        if visible(part, actor.ident).sum() >= ENOUGH:
+            areas[actor.ident] = pixels
+        unclear = unclear or pixels > 0
+    if unclear and not areas:
+        return []
+    ident = max(areas, key=lambda i: areas[i]) if areas else None
+    target = None
+    if ident is not None:
+        start, end = abnormal(script, ident) or (first, last)
+        frames = range(max(start, first), min(end, last) + 1)
+        target = dict(targets(script, _slice(clip, frames[0], frames[-1]), frames))[ident]
+    around = surroundings(script, _slice(clip, first, last), range(first, last + 1))
+    return [
+        {"video": video, "frames": [first, last], "target": ident, **turn, "provenance": "synthetic"}
+        for turn in anomaly_turns(target, around)
+    ]
+
+
+def _slice(clip: Clip, first: int, last: int) -> Clip:
+    return Clip(clip.video[first : last + 1], clip.ids[first : last + 1], clip.fps)
+
+
+def encode(path: Path, video: NDArray[np.uint8], fps: float) -> None:
+    """Write frames uint8 [T, H, W, 3] as h264 in yuv420p, the same bytes on every run."""
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
+        stream.height, stream.width, stream.pix_fmt = video.shape[1], video.shape[2], "yuv420p"
+        stream.options = {"crf": "17", "preset": "veryfast", "threads": "1"}
+        for image in video:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def _part(root: Path, job: Job) -> dict[str, Any] | None:
+    """What was noted when a video was made; None where it is missing, broken or of another job."""
+    try:
+        part = json.loads((root / ".parts" / f"{job.video}.json").read_text())
+    except (OSError, ValueError):
+        return None
+    folder = root / f"Scene{job.scene}"
+    complete = (folder / f"{job.video}.mp4").is_file() and all(
+        (folder / f"{job.video}_annotations" / f"{job.video}_{frame:04d}_gt.png").is_file() for frame in range(job.frames)
+    )
+    return part if complete and part["job"] == json.loads(json.dumps(asdict(job))) else None
+
+
+def _index(root: Path, todo: Iterable[Job], seed: int) -> None:
+    """Write the files that speak of all videos."""
+    todo = list(todo)
+    parts = {job.video: _part(root, job) or {} for job in todo}
+    (root / "scripts").mkdir(exist_ok=True)
+    for split, (_, _, title) in SPLITS.items():
+        for group in ("normal", "abnormal"):
+            names = [job.video for job in todo if job.split == split and (job.kind is not None) == (group == "abnormal")]
+            _save(root / "scripts" / f"{group}_{title}_video_names.txt", "".join(f"{n}\n" for n in names).encode())
+    names_of = {video: part["names"] for video, part in parts.items()}
+    _save(root / "scripts" / "object_names_per_video.json", json.dumps(names_of, indent=1).encode())
+    lines = [json.dumps(turn) for part in parts.values() for turn in part["dialogs"]]
+    _save(root / "dialogs.jsonl", "".join(f"{line}\n" for line in lines).encode())
+    world = {
+        "seed": seed,
+        "version": VERSION,
+        "kinds": {split: kinds_of(split) for split in ("train", "validation", "test", "novel")},
+        "scenes": SCENES,
+        "videos": {video: part["world"] for video, part in parts.items()},
+    }
+    _save(root / "world.json", json.dumps(world, indent=1).encode())
+
+
+def _save(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
