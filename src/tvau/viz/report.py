@@ -1,0 +1,195 @@
+"""The report of a run: score tables in the terminal and one HTML page that holds everything, pictures included."""
+
+import base64
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from numpy.typing import NDArray
+
+from tvau.errors import DataError
+from tvau.viz.overlay import Image, contour, heat, image_of, key_indices, score_curve
+from tvau.viz.predictions import whole
+
+Results = Mapping[str, Mapping[str, Any]]  # method -> split -> {"frame": {...}, "pixel": {...}, "text": {task: {...}}}
+FLOOR = "floor (constant answer)"
+WIDEST = 480  # pixels of one picture in the report
+FRAME_COLUMNS = {
+    "micro_auc": "frame AUC micro",
+    "macro_auc_padded": "macro padded",
+    "macro_auc_both": "macro both",
+    "average_precision": "frame AP",
+    "frames": "frames",
+    "videos": "videos",
+    "videos_both": "videos both",
+}
+PIXEL_COLUMNS = {"auroc": "pixel AUROC", "average_precision": "pixel AP"}
+TEXT_COLUMNS = {
+    "count": "count",
+    "yes_no": "yes/no",
+    "yes_no_balanced": "balanced",
+    "bleu4": "BLEU-4",
+    "bleu4_sentence": "BLEU-4 sentence",
+    "exact": "exact",
+}
+TASK_ORDER = ("judgement", "target", "trajectory", "environment")
+
+
+@dataclass
+class Case:
+    """One clip to show."""
+
+    name: str
+    split: str
+    frames: NDArray[np.int64]  # [T], 0-based indices in the source
+    pictures: Image  # [T, H, W, 3], RGB
+    heatmaps: NDArray[np.floating]  # [T, h, w] in [0, 1]
+    mask: NDArray[np.bool_] | None  # [T, H, W], True where abnormal; None where unknown
+    scores: NDArray[np.floating]  # [T] in [0, 1]
+    labels: NDArray[np.bool_] | None  # [T]; None where unknown
+    turns: Sequence[tuple[str, str, str]] = ()  # question, answer, reference ("" where unknown)
+    others: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)  # scores [T] of other methods
+
+
+@dataclass(frozen=True)
+class Table:
+    """A score table: rows of (split, method, value, ...), all as text."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def number(value: float | int | str | None) -> str:
+    """A score as shown everywhere: three decimals, whole numbers as they are, "-" where there is none."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _table(title: str, rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Table:
+    """Rows of (split, method, {column: value}); a column stays where any row has it, in order of appearance."""
+    columns = list(dict.fromkeys(key for *_, cells in rows for key in cells))
+    body = [(split, method, *(number(cells.get(c)) for c in columns)) for split, method, cells in rows]
+    return Table(title, ("split", "method", *columns), tuple(body))
+
+
+def _cells(scores: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    return {label: scores[key] for key, label in columns.items() if key in scores}
+
+
+def tables(results: Results) -> list[Table]:
+    """The tables of a run: maps, then one for each task of the dialog with the floor of each split below.
+
+    Args:
+        results: {method: {split: {"frame": {...}, "pixel": {...}, "text": {...}}}}, each part optional, as the metrics
+            compute them.
+    """
+    splits = list(dict.fromkeys(split for by_split in results.values() for split in by_split))
+    runs = [(s, m, results[m][s]) for s in splits for m in results if s in results[m]]
+    maps = [
+        (s, m, _cells(r.get("frame", {}), FRAME_COLUMNS) | _cells(r.get("pixel", {}), PIXEL_COLUMNS))
+        for s, m, r in runs
+        if r.get("frame") or r.get("pixel")
+    ]
+    found = [_table("Maps: frames and pixels", maps)] if maps else []
+    tasks = {task for *_, r in runs for task in r.get("text", {})}
+    for task in [*(t for t in TASK_ORDER if t in tasks), *sorted(tasks - set(TASK_ORDER))]:
+        rows: list[tuple[str, str, Mapping[str, Any]]] = []
+        for split in splits:
+            told = [(m, r["text"][task]) for s, m, r in runs if s == split and task in r.get("text", {})]
+            rows += [(split, m, _text_cells(scores)) for m, scores in told]
+            floors = [scores["floor"] for _, scores in told if "floor" in scores]
+            rows += [(split, FLOOR, _text_cells(floors[0]))] if floors else []
+        found.append(_table(f"Answers: {task}", rows))
+    return found
+
+
+def _text_cells(scores: Mapping[str, Any]) -> dict[str, Any]:
+    return _cells(scores, TEXT_COLUMNS) | dict(scores.get("slots", {}))
+
+
+def score_table(results: Results) -> str:
+    """All tables as Markdown with aligned columns, for the terminal."""
+    return "\n\n".join(_markdown(table) for table in tables(results))
+
+
+def _markdown(table: Table) -> str:
+    widths = [max(map(len, column)) for column in zip(table.header, *table.rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
+        return f"| {' | '.join(padded)} |"
+
+    rule = [("-" * w) if i < 2 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    return "\n".join([f"### {table.title}", "", line(table.header), line(rule), *map(line, table.rows)])
+
+
+def embedded(picture: Image, kind: str = "jpg") -> str:
+    """A picture as a data URI, JPEG ("jpg") or PNG ("png")."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 88] if kind == "jpg" else []
+    _, data = cv2.imencode(f".{kind}", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
+    name = {"jpg": "jpeg"}.get(kind, kind)
+    return f"data:image/{name};base64,{base64.b64encode(data.tobytes()).decode()}"
+
+
+def _small(picture: Image) -> Image:
+    height, width = picture.shape[:2]
+    if width <= WIDEST:
+        return picture
+    return np.asarray(cv2.resize(picture, (WIDEST, round(height * WIDEST / width)), interpolation=cv2.INTER_AREA))
+
+
+def _shown(case: Case) -> dict[str, Any]:
+    """What the page needs of a case: pictures as data URIs."""
+    sizes = {len(case.frames), len(case.pictures), len(case.heatmaps), len(case.scores)}
+    sizes |= {len(part) for part in (case.mask, case.labels) if part is not None}
+    if len(sizes) > 1 or 0 in sizes:
+        raise DataError(f"case {case.name}: parts of {sorted(sizes)} frames; expected one number (1 or more) in all.")
+    keys = key_indices(len(case.frames), 4)
+    pictures = [_small(case.pictures[t]) for t in keys]
+    rows = [("frame", pictures)]
+    if case.mask is not None:
+        masks = [case.mask[t] for t in keys]
+        rows.append(("truth", [contour(p, m) for p, m in zip(pictures, masks, strict=True)]))
+    rows.append(("prediction", [heat(p, case.heatmaps[t]) for p, t in zip(pictures, keys, strict=True)]))
+    curve = score_curve(case.frames, {"T-VAU": case.scores, **case.others}, case.labels)
+    return {
+        "case": case,
+        "keys": [(int(case.frames[t]), float(case.scores[t])) for t in keys],
+        "rows": [(name, [embedded(picture) for picture in row]) for name, row in rows],
+        "curve": embedded(image_of(curve, dpi=180), "png"),
+    }
+
+
+def write_report(
+    path: Path,
+    title: str,
+    results: Results,
+    cases: Sequence[Case],
+    about: Mapping[str, str] | None = None,
+) -> None:
+    """Write one HTML page that needs nothing beside it; it appears whole or not at all.
+
+    Args:
+        path: the file to write; its folder is made if needed.
+        title: heading of the page.
+        results: method -> split -> scores, see `tables`.
+        cases: clips to show, in order; their pictures are let go one after the other.
+        about: what was run, by name (data, seed, commands, time); shown first, line breaks kept.
+
+    Raises:
+        DataError: a case whose parts have different lengths.
+    """
+    shown: Iterator[dict[str, Any]] = (_shown(case) for case in cases)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page = environment.from_string(files("tvau.viz").joinpath("report.html").read_text(encoding="utf-8"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(page.generate(title=title, about=about or {}, tables=tables(results), cases=shown, floor=FLOOR))

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from tvau.errors import DataError
+from tvau.metrics import FrameScores
+from tvau.metrics.frame import average_precision, macro_auc, micro_auc
+
+
+def random_videos(seed: int = 0, videos: int = 4, length: int = 20) -> list[tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(seed)
+    labels = [rng.random(length) < 0.4 for _ in range(videos)]
+    return [(np.clip(0.3 * y + rng.random(length) * 0.7, 0, 1).round(2), y) for y in labels]  # rounding makes ties
+
+
+def as_clips(videos: list[tuple[np.ndarray, np.ndarray]]) -> tuple[list[str], torch.Tensor, torch.Tensor, torch.Tensor]:
+    names = [f"video {i}" for i in range(len(videos))]
+    scores = torch.tensor(np.stack([s for s, _ in videos]), dtype=torch.float32)
+    labels = torch.tensor(np.stack([y for _, y in videos]))
+    return names, torch.arange(scores.shape[1]).expand_as(scores), scores, labels
+
+
+def test_functions_agree_with_scikit_learn() -> None:
+    videos = random_videos()
+    scores, labels = (np.concatenate(x) for x in zip(*videos, strict=True))
+    assert micro_auc(scores, labels) == pytest.approx(roc_auc_score(labels, scores))
+    assert average_precision(scores, labels) == pytest.approx(average_precision_score(labels, scores))
+    macro = macro_auc(videos)
+    assert macro.both == pytest.approx(np.mean([roc_auc_score(y, s) for s, y in videos]))
+    assert (macro.videos, macro.videos_both) == (4, 4)
+
+
+def test_auc_keeps_its_value_under_a_monotone_transform() -> None:
+    scores, labels = (np.concatenate(x) for x in zip(*random_videos(1), strict=True))
+    assert micro_auc(scores**3 / 2, labels) == pytest.approx(micro_auc(scores, labels), abs=1e-12)
+
+
+def test_two_macro_conventions_by_hand() -> None:
+    wrong = (np.array([0.9, 0.1]), np.array([False, True]))  # AUC 0; padded: 3 of 4 pairs are right
+    all_abnormal = (np.array([0.2, 0.1]), np.array([True, True]))  # padded: 1 whatever the detector does
+    macro = macro_auc([wrong, all_abnormal])
+    assert macro == (pytest.approx((0.75 + 1.0) / 2), 0.0, 2, 1)
+
+
+def test_undefined_scores_are_nan_in_functions_and_absent_in_the_metric() -> None:
+    assert np.isnan(micro_auc(np.array([0.1, 0.2]), np.array([0, 0])))
+    assert np.isnan(average_precision(np.array([0.1, 0.2]), np.array([0, 0])))
+    metric = FrameScores()
+    metric.update(["normal"], torch.arange(2)[None], torch.tensor([[0.1, 0.2]]), torch.zeros(1, 2, dtype=torch.bool))
+    result = metric.compute()
+    assert set(result) == {"macro_auc_padded", "frames", "videos", "videos_both"}
+    assert (result["frames"], result["videos"], result["videos_both"]) == (2, 1, 0)
+
+
+@pytest.mark.parametrize("bad", [1.5, -0.1, float("nan"), float("inf")])
+def test_scores_outside_the_unit_interval_are_refused(bad: float) -> None:
+    with pytest.raises(DataError, match=r"\[0, 1\]"):
+        micro_auc(np.array([0.5, bad]), np.array([0, 1]))
+    with pytest.raises(DataError, match=r"\[0, 1\]"):
+        FrameScores().update(["a"], torch.arange(2)[None], torch.tensor([[0.5, bad]]), torch.tensor([[False, True]]))
+
+
+def test_shapes_and_labels_are_checked() -> None:
+    with pytest.raises(DataError, match="equal length"):
+        micro_auc(np.array([0.5]), np.array([0, 1]))
+    with pytest.raises(DataError, match="labels"):
+        micro_auc(np.array([0.5, 0.5]), np.array([0, 2]))
+    with pytest.raises(DataError, match="names"):
+        FrameScores().update(["a", "b"], torch.arange(2)[None], torch.zeros(1, 2), torch.zeros(1, 2))
+
+
+def test_metric_equals_the_functions_on_whole_videos() -> None:
+    videos = random_videos(2)
+    metric = FrameScores()
+    metric.update(*as_clips(videos))
+    result = metric.compute()
+    scores, labels = (np.concatenate(x) for x in zip(*videos, strict=True))
+    assert result["micro_auc"] == pytest.approx(micro_auc(scores, labels), abs=1e-6)
+    assert result["macro_auc_padded"] == pytest.approx(macro_auc(videos).padded, abs=1e-6)
+    assert (result["frames"], result["videos"]) == (80, 4)
+
+
+def test_overlapping_clips_are_averaged_and_a_repeated_clip_counts_once() -> None:
+    metric = FrameScores()
+    first = (["v"], torch.tensor([[0, 1]]), torch.tensor([[0.0, 0.2]]), torch.tensor([[False, True]]))
+    metric.update(*first)
+    metric.update(["v"], torch.tensor([[1, 2]]), torch.tensor([[0.6, 1.0]]), torch.tensor([[True, True]]))
+    metric.update(*first)
+    [(scores, labels)] = metric.videos()
+    assert scores == pytest.approx([0.0, 0.4, 1.0])
+    assert labels.tolist() == [False, True, True]
+
+
+def test_merged_states_equal_one_state() -> None:
+    names, frames, scores, labels = as_clips(random_videos(3))
+    whole, one, two = FrameScores(), FrameScores(), FrameScores()
+    whole.update(names, frames, scores, labels)
+    one.update(names[:3], frames[:3], scores[:3], labels[:3])
+    two.update(names[3:], frames[3:], scores[3:], labels[3:])
+    one.merge_state(two)
+    assert one.compute() == whole.compute()
+
+
+def test_nothing_seen_gives_counts_only() -> None:
+    assert FrameScores().videos() == []

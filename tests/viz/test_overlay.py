@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from tvau.errors import DataError
+from tvau.viz import overlay
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    return np.full((24, 40, 3), 120, np.uint8)
+
+
+def test_heat_leaves_quiet_places_and_reddens_hot_ones(picture: np.ndarray) -> None:
+    heatmap = np.zeros((3, 5), np.float32)
+    heatmap[1, 4] = 1
+    result = overlay.heat(picture, heatmap)
+    assert result.shape == picture.shape
+    assert result.dtype == np.uint8
+    assert (result[:, :20] == 120).all()
+    red, green, blue = result[12, -1].astype(int)
+    assert red > 180
+    assert green < 80
+    assert blue < 80
+
+
+def test_heat_rises_with_the_score(picture: np.ndarray) -> None:
+    changes = [np.abs(overlay.heat(picture, np.full((1, 1), s)).astype(int) - 120).sum() for s in (0, 0.3, 0.6, 1)]
+    assert changes == sorted(changes)
+    assert changes[0] == 0
+
+
+def test_bad_pictures_and_maps_are_refused(picture: np.ndarray) -> None:
+    with pytest.raises(DataError, match="expected uint8"):
+        overlay.heat(picture.astype(np.float32), np.zeros((2, 2)))
+    with pytest.raises(DataError, match="NaN"):
+        overlay.heat(picture, np.full((2, 2), np.nan))
+
+
+def test_contour_draws_the_outline_only_and_leaves_its_input(picture: np.ndarray) -> None:
+    mask = np.zeros((24, 40), bool)
+    mask[4:20, 10:30] = True
+    result = overlay.contour(picture, mask)
+    assert (result[4, 15] == overlay.TRUTH).all()
+    assert (result[12, 20] == 120).all()
+    assert (picture == 120).all()
+    assert (overlay.contour(picture, np.zeros((24, 40), bool)) == picture).all()
+
+
+def test_key_frames_stand_side_by_side(picture: np.ndarray) -> None:
+    pictures = np.repeat(picture[None], 9, axis=0)
+    heatmaps, mask = np.zeros((9, 3, 5)), np.zeros((9, 24, 40), bool)
+    gutter = overlay.GUTTER
+    assert overlay.key_frames(pictures, heatmaps, mask).shape == (3 * 24 + 2 * gutter, 3 * 40 + 2 * gutter, 3)
+    assert overlay.key_frames(pictures, heatmaps, None, count=1).shape == (24, 2 * 40 + gutter, 3)
+
+
+@pytest.mark.parametrize(("length", "count", "keys"), [(16, 4, [2, 6, 10, 14]), (2, 4, [0, 1]), (1, 3, [0])])
+def test_key_indices(length: int, count: int, keys: list[int]) -> None:
+    assert overlay.key_indices(length, count) == keys
+
+
+def test_intervals_reach_half_way_to_normal_frames() -> None:
+    frames = np.array([0, 2, 4, 6, 8])
+    assert overlay.intervals(frames, np.array([False, True, True, False, True])) == [(1.0, 5.0), (7.0, 8.0)]
+    assert overlay.intervals(frames, np.zeros(5, bool)) == []
+
+
+def test_score_curve_shades_the_true_interval() -> None:
+    frames, scores = np.arange(10), {"T-VAU": np.linspace(0, 1, 10), "median": np.zeros(10)}
+    figure = overlay.score_curve(frames, scores, frames > 6)
+    assert len(figure.axes[0].lines) == 2
+    assert len(figure.axes[0].patches) == 1
+    image = overlay.image_of(figure)
+    assert image.dtype == np.uint8
+    assert image.ndim == 3
+    assert image.std() > 5
+    assert not overlay.score_curve(frames[:1], {"one": np.zeros(1)}).axes[0].patches
+
+
+def test_block_grid_has_a_map_for_each_block(picture: np.ndarray) -> None:
+    figure = overlay.block_grid(picture, {"block 1": np.zeros((3, 5)), "block 2": np.ones((3, 5))})
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[:3] == ["frame", "block 1", "block 2"]
+    assert overlay.image_of(figure).shape[1] > overlay.image_of(figure).shape[0]

@@ -1,0 +1,119 @@
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tvau.errors import DataError
+from tvau.viz.report import Case, embedded, number, score_table, tables, write_report
+
+TARGET: dict[str, Any] = {"count": 3, "bleu4": 0.61234, "exact": 0.0, "slots": {"class": 1.0}}
+TARGET["floor"] = {"bleu4": 0.4, "slots": {"class": 0.5}}
+RESULTS: dict[str, dict[str, Any]] = {
+    "T-VAU": {
+        "test": {"frame": {"micro_auc": 0.9, "frames": 80}, "pixel": {"auroc": 0.99}, "text": {"target": TARGET}},
+        "novel": {"frame": {"micro_auc": float("nan")}},
+    },
+    "median": {"test": {"frame": {"micro_auc": 0.6}}},
+}
+
+
+def case(name: str, known: bool, turns: list[tuple[str, str, str]]) -> Case:
+    rng = np.random.default_rng(0)
+    mask = rng.random((6, 30, 40)) < 0.1 if known else None
+    pictures = rng.integers(0, 255, (6, 30, 40, 3), dtype=np.uint8)
+    labels = np.arange(6) > 3 if known else None
+    return Case(name, "test", np.arange(6) * 2, pictures, rng.random((6, 3, 4)), mask, rng.random(6), labels, turns)
+
+
+class Page(HTMLParser):
+    """What a browser would load, and the text it would show."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in ("img", "meta"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_numbers_look_the_same_everywhere() -> None:
+    assert [number(v) for v in (0.12345, 1.0, 12, None, float("nan"), "x")] == ["0.123", "1.000", "12", "-", "-", "x"]
+
+
+def test_tables_hold_every_method_and_the_floor() -> None:
+    maps, target = tables(RESULTS)
+    assert maps.header == ("split", "method", "frame AUC micro", "frames", "pixel AUROC")
+    assert maps.rows == (
+        ("test", "T-VAU", "0.900", "80", "0.990"),
+        ("test", "median", "0.600", "-", "-"),
+        ("novel", "T-VAU", "-", "-", "-"),
+    )
+    assert target.header == ("split", "method", "count", "BLEU-4", "exact", "class")
+    assert target.rows[0][2:] == ("3", "0.612", "0.000", "1.000")
+    assert target.rows[1][1].startswith("floor")
+    assert target.rows[1][2:] == ("-", "0.400", "-", "0.500")
+
+
+def test_score_table_is_aligned_markdown() -> None:
+    blocks = score_table(RESULTS).split("\n\n")
+    assert blocks[0] == "### Maps: frames and pixels"
+    lines = blocks[1].splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert len(lines) == 5
+    assert set(lines[1]) == set("|-: ")
+    assert score_table({}) == ""
+
+
+def test_report_is_one_well_formed_page_that_needs_nothing_beside_it(tmp_path: Path) -> None:
+    turns = [("Any <anomaly>?", "Yes & no.", "Yes."), ("Where?", "At the center.", "")]
+    path = tmp_path / "deep" / "report.html"
+    cases = [case("clip 1", True, turns), case("clip 2", False, [("Q", "A", "")])]
+    write_report(path, "A <title>", RESULTS, cases, {"seed": "0"})
+    html = path.read_text("utf-8")
+    page = Page(html)
+    assert page.open == []
+    assert list(path.parent.iterdir()) == [path]
+    assert len(page.sources) == (3 * 4 + 1) + (2 * 4 + 1)
+    for source in page.sources:
+        kind, data = source.split(";base64,")
+        assert kind in ("data:image/jpeg", "data:image/png")
+        assert cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR) is not None
+    assert not re.search(r"https?://", html)
+    for shown in ("A <title>", "Any <anomaly>?", "Yes & no.", "0.612", "clip 2", "seed"):
+        assert shown in page.text
+    assert page.text.count("reference") == 1 + page.text.count("where the reference")  # only where one is known
+
+
+def test_report_without_scores_and_clips_is_still_a_page(tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", "empty", {}, [])
+    assert "No scores." in Page((tmp_path / "report.html").read_text()).text
+
+
+def test_a_case_that_does_not_fit_is_named_and_leaves_no_half_page(tmp_path: Path) -> None:
+    broken = case("clip 7", True, [])
+    broken.scores = broken.scores[:2]
+    with pytest.raises(DataError, match="clip 7"):
+        write_report(tmp_path / "report.html", "t", {}, [broken])
+    assert not list(tmp_path.iterdir())
+
+
+def test_embedded_png_keeps_every_pixel() -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (5, 6, 3), dtype=np.uint8)
+    data = base64.b64decode(embedded(picture, "png").split(",")[1])
+    np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB), picture)
