@@ -23,6 +23,11 @@ def test_heat_leaves_quiet_places_and_reddens_hot_ones(picture: np.ndarray) -> N
     assert blue < 80
 
 
+def test_heat_can_be_drawn_on_even_where_the_picture_was_turned_from_channels_first() -> None:
+    turned = np.zeros((3, 24, 40), np.uint8).transpose(1, 2, 0)
+    assert overlay.heat(turned, np.ones((2, 2))).flags.c_contiguous
+
+
 def test_heat_rises_with_the_score(picture: np.ndarray) -> None:
     changes = [np.abs(overlay.heat(picture, np.full((1, 1), s)).astype(int) - 120).sum() for s in (0, 0.3, 0.6, 1)]
     assert changes == sorted(changes)

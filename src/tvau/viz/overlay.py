@@ -55,8 +55,8 @@ def heat(picture: Image, heatmap: NDArray[np.floating]) -> Image:
     large = cv2.resize(np.asarray(heatmap, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     index = np.round(np.clip(large, 0, 1) * 255).astype(np.uint8)
     keep, add = _heat_tables()
-    # At most 255 * 255, which 16 bits hold.
-    return np.asarray((picture * keep[index][..., None] + add[index]) // 255, dtype=np.uint8)
+    mixed = (picture * keep[index][..., None] + add[index]) // 255  # at most 255 * 255, which 16 bits hold
+    return np.ascontiguousarray(mixed, dtype=np.uint8)
 
 
 def contour(picture: Image, mask: NDArray[np.bool_]) -> Image:
@@ -131,7 +131,7 @@ def score_curve(
         axes.axvspan(start, end, color="#40c4dd", alpha=0.25, linewidth=0)
     for i, (name, values) in enumerate(scores.items()):
         (line,) = axes.plot(frames, values, label=name, marker="." if len(frames) < 40 else "")
-        line.set(**({"color": HEAT, "linewidth": 1.8} if i == 0 else {"linewidth": 1.0, "linestyle": "--"}))
+        line.set(color=f"C{i - 1}" if i else HEAT, linewidth=1.8 - 0.8 * (i > 0), linestyle="--" if i else "-")
     axes.set(xlim=(frames[0], max(frames[-1], frames[0] + 1)), ylim=(-0.05, 1.06), xlabel="frame", ylabel="score")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)

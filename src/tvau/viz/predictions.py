@@ -134,7 +134,7 @@ def write_overlay(
                 below, above, share = _neighbours(frames, index)
                 blend = (1 - share) * heatmaps[below] + share * heatmaps[above]
                 score = (1 - share) * scores[below] + share * scores[above]
-                shown = _label(heat(picture, blend), f"{index}  {index / video.fps:.1f} s  {score:.2f}")
+                shown = _label(heat(picture, blend), f"{index} | {index / video.fps:.1f} s | score {score:.2f}")
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="rgb24")))
         container.mux(stream.encode())
 
@@ -149,10 +149,13 @@ def _neighbours(frames: NDArray[np.int64], index: int) -> tuple[int, int, float]
 
 
 def _label(picture: Image, text: str) -> Image:
-    """Small text in the upper left corner: dark outline, white letters."""
-    scale = picture.shape[0] / 700
-    where = (round(8 * scale) + 2, round(26 * scale) + 2)
-    picture = np.ascontiguousarray(picture)
-    for colour, thickness in (((0, 0, 0), max(2, round(4 * scale))), ((255, 255, 255), max(1, round(1.5 * scale)))):
-        cv2.putText(picture, text, where, cv2.FONT_HERSHEY_SIMPLEX, max(scale, 0.3), colour, thickness, cv2.LINE_AA)
+    """Small white text on a darkened box in the upper left corner; the picture itself is written to."""
+    scale = max(picture.shape[0] / 900, 0.4)
+    thickness = max(1, round(1.5 * scale))
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+    box = picture[: height + below + 4, : width + 8]
+    box //= 3
+    cv2.putText(
+        picture, text, (4, height + 2), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), thickness, cv2.LINE_AA
+    )
     return picture
