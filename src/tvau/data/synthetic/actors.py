@@ -33,14 +33,15 @@ class Actor:
         return self.noun in PEOPLE
 
     def inside(self, camera: Camera) -> NDArray[np.bool_]:
-        """[F] whether its middle lies inside the picture."""
+        """[F] whether a part of it lies inside the picture."""
         x, z = self.position.T
         middle = camera.project(np.stack((x, np.full(len(x), 0.7), z), axis=1)) / (camera.size[1], camera.size[0])
-        return self.shown & (z > 2.0) & (np.abs(middle - 0.5) < 0.495).all(1)
+        half = EXTENT.get(self.noun, 0.2) * camera.focal / np.maximum(z, 0.5)  # picture widths
+        return self.shown & (np.abs(middle[:, 0] - 0.5) < 0.49 + half) & (np.abs(middle[:, 1] - 0.5) < 0.49 + half)
 
 
 PEOPLE = ("person", "cyclist", "skateboarder", "motorcyclist")
-EXTENT = {"car": 2.1, "truck": 3.2, "motorcyclist": 1.0, "cyclist": 0.9}  # half lengths, metres
+EXTENT = {"car": 1.9, "truck": 2.9, "motorcyclist": 0.9, "cyclist": 0.8}  # half lengths, metres
 
 
 def spans(names: list[str]) -> NDArray[np.int64]:

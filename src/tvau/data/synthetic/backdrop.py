@@ -31,7 +31,7 @@ class Occluder:
 
     z: float
     box: tuple[slice, slice]
-    alpha: NDArray[np.float32]  # [h, w, 1]
+    alpha: Image  # [h, w], 255 where it covers all
     solid: NDArray[np.bool_]  # [h, w]
 
 
@@ -77,11 +77,11 @@ def _brightness(place: Scene, light: str, x: NDArray[np.float64], z: NDArray[np.
 
 
 def _haze(weather: str, z: NDArray[np.float64]) -> NDArray[np.float64]:
-    thick = {"fog": 0.038, "rain": 0.009}.get(weather, 0.0)
-    return np.minimum(1.0 - np.exp(-thick * np.maximum(z - 2.0, 0.0)), 0.72 if weather == "fog" else 0.3)
+    thick = {"fog": 0.024, "rain": 0.007}.get(weather, 0.0)
+    return np.minimum(1.0 - np.exp(-thick * np.maximum(z - 2.0, 0.0)), 0.5 if weather == "fog" else 0.25)
 
 
-@lru_cache(maxsize=384)
+@lru_cache(maxsize=1024)
 def backdrop(number: int, light: str, weather: str, size: tuple[int, int]) -> Backdrop:
     """The backdrop of a scene under one light and weather, for pictures of `size` (H, W)."""
     place = scene(number)
@@ -90,18 +90,18 @@ def backdrop(number: int, light: str, weather: str, size: tuple[int, int]) -> Ba
     height, width = fine.size
     canvas = Canvas(np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8), fine)
     _, _, zenith, low, _ = LIGHTS[light]
-    ramp = np.linspace(0, 1, max(int(fine.horizon * height), 1))[:, None, None]
+    ramp = np.linspace(0, 1, max(int(fine.horizon * height), 0))[:, None, None]
     canvas.image[: len(ramp)] = np.array(zenith) * (1 - ramp) + np.array(low) * ramp
     if place.kind != "hall":
         canvas.ids[: len(ramp)] = 255  # the sky is its own light
-    paint_ground(canvas.image, place, fine, random)
+    paint_ground(canvas.image, place, camera, random)
     lit = light in ("dusk", "darkness", "artificial light")
     draw_surroundings(canvas, place, random, lit)
     glowing, masks = canvas.ids, []
+    _prop_shadows(canvas, place, max(LIGHTS[light][4], 0.15))
     for prop in place.props:
         canvas.ids = np.zeros((height, width), np.uint8)
         canvas.ident = 255
-        _ground_shadow(canvas, prop.x, prop.z, prop.size, prop.kind, place.sun, LIGHTS[light][4])
         head = draw_prop(canvas, prop, np.random.default_rng((37, number, len(masks))), lit)
         glowing[canvas.ids > 0] = 0
         if head is not None and lit:
@@ -109,6 +109,7 @@ def backdrop(number: int, light: str, weather: str, size: tuple[int, int]) -> Ba
         masks.append(canvas.ids)
     image = cv2.resize(canvas.image, (size[1], size[0]), interpolation=cv2.INTER_AREA)
     glow = cv2.resize(glowing, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    image = _worn(image, random)
     image = _light(image, glow, place, camera, light, weather)
     occluders = tuple(o for p, m in zip(place.props, masks, strict=True) if (o := _occluder(p.z, m, size)) is not None)
     return Backdrop(place, camera, image, occluders, light, weather)
@@ -139,20 +140,37 @@ def _occluder(z: float, mask: Image, size: tuple[int, int]) -> Occluder | None:
         return None
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     part = alpha[box]
-    return Occluder(z, box, (part[..., None] / np.float32(255)).astype(np.float32), part > 127)
+    return Occluder(z, box, part.copy(), part > 127)
 
 
-def _ground_shadow(
-    canvas: Canvas, x: float, z: float, size: float, kind: str, sun: tuple[float, float], strength: float
-) -> None:
-    wide = {"tree": 1.3, "bush": 0.8, "car": 2.0, "pillar": 0.5, "bench": 0.9}.get(kind, 0.25)
-    tall = size * 0.6 if kind in ("tree", "lamp", "pillar") else 0.4
+def _worn(image: Image, random: np.random.Generator) -> Image:
+    """Stains, grain and the darker corners of a lens, so that no surface is flat."""
+    height, width = image.shape[:2]
+    tone = np.zeros((height, width), np.float32)
+    for cells, strength in ((5, 0.035), (24, 0.03), (96, 0.025)):
+        blots = random.standard_normal((cells, cells * 2)).astype(np.float32)
+        tone += strength * cv2.resize(blots, (width, height), interpolation=cv2.INTER_CUBIC)
+    y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
+    gain = (1 + tone) * (1.03 - 0.1 * (x**2 + y**2))
+    return np.clip(image * gain[..., None], 0, 255).astype(np.uint8)
+
+
+def _prop_shadows(canvas: Canvas, place: Scene, strength: float) -> None:
+    """What the props take of the light on the ground."""
     mask = np.zeros(canvas.image.shape[:2], np.uint8)
-    angles = np.linspace(0, 2 * np.pi, 20, endpoint=False)
-    spots = [(0.0, wide * 0.7)] if kind != "tree" else [(0.0, 0.4), (0.5, 0.5), (1.0, wide)]
-    for share, radius in spots:
-        cx, cz = x + sun[0] * tall * share, z + sun[1] * tall * share
-        ring = np.array([(cx + radius * cos(a), 0.0, cz + radius * 0.8 * sin(a)) for a in angles])
-        cv2.fillConvexPoly(mask, (canvas.camera.project(ring) * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
-    mask = cv2.GaussianBlur(mask, (7, 7), 0)
-    canvas.image[:] = (canvas.image * (1 - (mask / 255.0 * max(strength, 0.15))[..., None])).astype(np.uint8)
+    for prop in place.props:
+        wide = {"tree": 1.3, "bush": 0.8, "car": 2.0, "pillar": 0.5, "bench": 0.9}.get(prop.kind, 0.25)
+        tall = prop.size * 0.6 if prop.kind in ("tree", "lamp", "pillar") else 0.4
+        spots = [(0.0, wide * 0.7)] if prop.kind != "tree" else [(0.0, 0.4), (0.5, 0.5), (1.0, wide)]
+        for share, radius in spots:
+            x, z = prop.x + place.sun[0] * tall * share, prop.z + place.sun[1] * tall * share
+            ring = np.array([(x + radius * cos(a), 0.0, z + radius * 0.8 * sin(a)) for a in _CIRCLE])
+            cv2.fillConvexPoly(mask, (canvas.camera.project(ring) * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
+    rows = np.flatnonzero(mask.any(1))
+    if len(rows):
+        part = slice(rows[0], rows[-1] + 1)
+        share_ = cv2.GaussianBlur(mask[part], (9, 9), 0)[..., None] * np.float32(strength / 255)
+        canvas.image[part] = (canvas.image[part] * (1 - share_)).astype(np.uint8)
+
+
+_CIRCLE = np.linspace(0, 2 * np.pi, 20, endpoint=False)

@@ -15,14 +15,14 @@ Field = NDArray[np.float32]
 def _noise(random: np.random.Generator, x: Field, z: Field, metres: float) -> Field:
     """Smooth noise in [-1, 1] whose blots are about `metres` wide."""
     lattice = random.uniform(-1, 1, (128, 128)).astype(np.float32)
-    return cv2.remap(lattice, np.mod(x / metres, 127).astype(np.float32), np.mod(z / metres, 127).astype(np.float32),
-                     cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    return cv2.remap(lattice, x / np.float32(metres), z / np.float32(metres), cv2.INTER_LINEAR,
+                     borderMode=cv2.BORDER_WRAP)  # fmt: skip
 
 
 def paint_ground(image: NDArray[np.uint8], place: Scene, camera: Camera, random: np.random.Generator) -> None:
-    """Paint everything below the horizon of `image` [H, W, 3]."""
+    """Paint everything below the horizon of `image` [2 H, 2 W, 3], computed at the camera's size [H, W]."""
     height, width = camera.size
-    top = int(camera.horizon * height) + 1
+    top = max(int(camera.horizon * height) + 1, 0)
     rows = (np.arange(top, height) + 0.5 - camera.horizon * height).astype(np.float32)[:, None]
     z = np.broadcast_to(camera.pixels * camera.height / rows, (height - top, width)).astype(np.float32)
     x = (np.arange(width, dtype=np.float32) + 0.5 - width / 2)[None] * z / camera.pixels
@@ -37,8 +37,8 @@ def paint_ground(image: NDArray[np.uint8], place: Scene, camera: Camera, random:
     colour = np.zeros((*z.shape, 3), np.float32)
     shares: dict[str, Field] = {}
     for strip in place.strips:
-        shares[strip.zone] = np.maximum(shares.get(strip.zone, np.float32(0)), (n >= strip.lo) & (n < strip.hi))
-    rest = 1 - sum(shares.values())
+        shares[strip.zone] = np.maximum(shares.get(strip.zone, np.float32(0)), np.clip((n - strip.lo) / coarse + 0.5, 0, 1) * np.clip((strip.hi - n) / coarse + 0.5, 0, 1))
+    rest = 1 - np.sum(list(shares.values()), axis=0)
     shares["walk"] = shares.get("walk", np.zeros_like(z)) + np.clip(rest, 0, 1)
     for zone, share in shares.items():
         base = _material(random, place, zone, n, d, blots, grain, line)
@@ -68,7 +68,8 @@ def paint_ground(image: NDArray[np.uint8], place: Scene, camera: Camera, random:
     if place.kind == "hall":  # lamps mirrored in a polished floor
         gleam = _noise(random, x / z * 30, np.zeros_like(z), 1.3) * _noise(random, x / z * 30, np.zeros_like(z), 4.0)
         colour += (np.clip(gleam, 0, 1) * 60 * np.clip(1.2 - rows / rows.max(), 0, 1))[..., None]
-    image[top:] = np.clip(colour, 0, 255).astype(np.uint8)
+    part = np.clip(colour, 0, 255).astype(np.uint8)
+    image[2 * top :] = cv2.resize(part, (2 * width, 2 * (height - top)), interpolation=cv2.INTER_LINEAR)
 
 
 def zebra(place: Scene) -> float | None:

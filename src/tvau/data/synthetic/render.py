@@ -14,8 +14,9 @@ from tvau.data.synthetic.actors import Actor
 from tvau.data.synthetic.backdrop import LIGHTS, Backdrop, backdrop
 from tvau.data.synthetic.camera import Canvas
 from tvau.data.synthetic.kinds import RGB
-from tvau.data.synthetic.people import POSES, draw_person, place
+from tvau.data.synthetic.people import draw_person, place
 from tvau.data.synthetic.plan import Plan
+from tvau.data.synthetic.poses import POSES
 from tvau.errors import DataError
 
 
@@ -61,7 +62,8 @@ def _draw(canvas: Canvas, plan: Plan, frame: int, scene: Backdrop) -> None:
             part = canvas.ids[cover.box]
             if part.any():
                 image = canvas.image[cover.box]
-                image[:] = image + (scene.image[cover.box].astype(np.float32) - image) * cover.alpha
+                share = cover.alpha[..., None] * np.float32(1 / 255)
+                image[:] = image + (scene.image[cover.box] - image.astype(np.float32)) * share
                 part[cover.solid] = 0
 
 
@@ -179,5 +181,5 @@ def _stamp(image: NDArray[np.uint8], plan: Plan, frame: int) -> None:
     text = f"CAM {plan.scene % 100:02d}  {plan.seed % 24:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
     scale = image.shape[1] / 320 * 0.3
     at = (int(0.02 * image.shape[1]), int(0.05 * image.shape[0]))
-    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 20), 2, cv2.LINE_AA)
+    cv2.putText(image, text, (at[0] + 1, at[1] + 1), cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 20), 1, cv2.LINE_AA)
     cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (235, 235, 235), 1, cv2.LINE_AA)

@@ -2,6 +2,7 @@
 
 from math import cos, sin
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -91,7 +92,8 @@ def _facade(canvas, at, d, wide, height, colour: Colour, floor, step, shop, sign
             if not shop and low < 2 and abs(a + 0.5 - wide / 2) < 1.3:
                 continue
             glow = lit and random.uniform() < 0.3
-            pane = tuple(c * random.uniform(0.75, 1.25) for c in _GLASS)
+            tone = random.uniform(0.7, 1.25)
+            pane = tuple(c * tone for c in _GLASS)
             quad(a - 0.08, a + 1.08, low - 0.1, low + 1.6, tuple(min(1.2 * c, 235) for c in colour))  # type: ignore[arg-type]
             quad(a, a + 1.0, low, low + 1.5, _LAMPLIT if glow else pane, glow)  # type: ignore[arg-type]
             quad(a + 0.47, a + 0.53, low, low + 1.5, tuple(0.8 * c for c in colour))  # type: ignore[arg-type]
@@ -111,12 +113,23 @@ def _treeline(canvas: Canvas, place: Scene, random: np.random.Generator) -> None
 def _crown(
     canvas: Canvas, x: float, y: float, z: float, radius: float, colour: Colour, random: np.random.Generator, leaves: int
 ) -> None:
+    whole, canvas.ids = canvas.ids, np.zeros_like(canvas.ids)
+    ident, canvas.ident = canvas.ident, 1
     canvas.disc((x, y, z), radius * 0.85, colour, 0.9)
     for _ in range(leaves):
         a, r = random.uniform(0, 2 * np.pi), radius * np.sqrt(random.uniform(0.05, 1.0))
         up = r * sin(a) * 0.85
         tone = 0.8 + 0.35 * (up / radius + 1) / 2 + random.uniform(-0.12, 0.12)
         canvas.disc((x + r * cos(a), y + up, z), radius * random.uniform(0.14, 0.34), tuple(tone * c for c in colour), 0.9)  # type: ignore[arg-type]
+    rows, columns = np.flatnonzero(canvas.ids.any(1)), np.flatnonzero(canvas.ids.any(0))
+    if len(rows):  # leaves: light and dark specks within the outline
+        part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        mask, image = canvas.ids[part] > 0, canvas.image[part]
+        fine = random.standard_normal(mask.shape).astype(np.float32)
+        specks = 1 + 0.55 * cv2.GaussianBlur(fine, (0, 0), 1.1) + 0.12 * fine
+        image[mask] = np.clip(image[mask] * specks[mask][:, None], 0, 255).astype(np.uint8)
+        whole[part][mask] = ident
+    canvas.ids, canvas.ident = whole, ident
 
 
 def _hall(canvas: Canvas, place: Scene, random: np.random.Generator) -> None:
@@ -186,9 +199,8 @@ def draw_prop(canvas: Canvas, prop: Prop, random: np.random.Generator, lit: bool
         canvas.box(x, z, prop.heading, (0.5, 0.5, 0.95), (58, 78, 66))
         canvas.box(x, z, prop.heading, (0.56, 0.56, 0.1), (40, 44, 46), 0.95)
     elif prop.kind == "pillar":
-        canvas.line((x, 0.0, z), (x, size + 3, z), 0.75, (172, 172, 170))
-        canvas.line((x - 0.14, 0.0, z), (x - 0.14, size + 3, z), 0.22, (196, 196, 192))
-        canvas.line((x, 0.15, z), (x, 0.25, z), 0.9, (90, 90, 92))
+        canvas.box(x, z, 0.5, (0.62, 0.62, size + 3.0), (184, 184, 182))
+        canvas.box(x, z, 0.5, (0.74, 0.74, 0.28), (96, 96, 98))
     elif prop.kind == "car":
         car(canvas, x, z, prop.heading, prop.colour)
     return None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from math import cos, pi, radians, sin
+from typing import Any
 
 import numpy as np
 
@@ -71,8 +72,8 @@ class Scene:
         """Whether people cross it in every direction."""
         return self.kind in ("plaza", "courtyard", "parking", "hall")
 
-    def across(self, x: float, z: float) -> float:
-        """Coordinate across the strips, metres."""
+    def across(self, x: Any, z: Any) -> Any:
+        """Coordinate across the strips, metres; numbers or arrays."""
         return -x * sin(self.angle) + z * cos(self.angle)
 
     def zone(self, x: float, z: float) -> str:
@@ -135,8 +136,10 @@ def scene(number: int) -> Scene:
     known = number < _FIRST_PRETRAINING
     kind = _TYPES[(number - 1) % len(_TYPES)] if known else _TYPES[random.integers(len(_TYPES))]
     u = random.uniform
-    height = u(2.8, 4.2) if kind == "hall" else u(3.2, 7.5)
-    camera = Camera(u(0.78, 1.1), u(0.02, 0.2) if height > 5 else u(0.1, 0.27), height)
+    steep = kind != "hall" and u() < 0.4  # from a roof, the horizon above the picture
+    height = u(2.8, 4.2) if kind == "hall" else u(6.5, 9.5) if steep else u(3.2, 7.0)
+    horizon = u(-0.6, -0.1) if steep else u(0.02, 0.18) if height > 5 else u(0.1, 0.27)
+    camera = Camera(u(0.78, 1.1), horizon, height)
     angle = radians(u(-22, 22)) if kind != "street" or u() < 0.5 else radians(u(18, 38) * random.choice((-1, 1)))
     near = camera.near
     strips = _strips(random, kind, near * cos(angle))

@@ -180,27 +180,35 @@ def fire(canvas: Canvas, x: float, z: float, since: float, seed: int) -> None:
     """Flames that grow for a second and flicker; they light themselves."""
     random = np.random.default_rng((seed, int(since * 30)))
     size = min(0.35 + since * 0.7, 1.25)
-    light, canvas.light = canvas.light, 1.0
-    tint, canvas.tint = canvas.tint, (1.0, 1.0, 1.0)
-    for colour, share in (((226, 66, 12), 1.0), ((250, 140, 20), 0.7), ((255, 226, 90), 0.42)):
-        for offset in (-0.45, -0.15, 0.2, 0.5):
-            tall = size * share * random.uniform(0.9, 1.7)
-            wide, bend = 0.32 * size * share + 0.06, random.uniform(-0.2, 0.2) * size
+    light, tint, canvas.light, canvas.tint = canvas.light, canvas.tint, 1.0, (1.0, 1.0, 1.0)
+    for colour, share in (((214, 58, 10), 1.0), ((250, 130, 16), 0.72), ((255, 218, 80), 0.42), ((255, 246, 190), 0.2)):
+        for offset in np.linspace(-0.55, 0.55, 7):
+            tall = size * share * random.uniform(0.7, 1.6) * (1.25 - abs(offset))
+            wide, bend = 0.2 * size * share + 0.05, random.uniform(-0.25, 0.25) * size * share
             foot = x + offset * size * share
-            canvas.face([(foot - wide, 0.0, z), (foot - wide * 0.9, tall * 0.35, z), (foot + bend, tall, z),
-                         (foot + wide * 0.9, tall * 0.35, z), (foot + wide, 0.0, z)], colour)  # fmt: skip
+            canvas.face([(foot - 0.7 * wide, 0.0, z), (foot - wide, tall * 0.25, z), (foot - 0.6 * wide + 0.4 * bend, tall * 0.6, z),
+                         (foot + bend, tall, z), (foot + 0.6 * wide + 0.4 * bend, tall * 0.6, z), (foot + wide, tall * 0.25, z),
+                         (foot + 0.7 * wide, 0.0, z)], colour)  # fmt: skip
     canvas.light, canvas.tint = light, tint
+    (u, v), scale = canvas.camera.project((x, 0.9, z)), canvas.camera.scale(z)
+    height, width = canvas.ids.shape
+    rows = slice(max(int(v - 1.8 * scale), 0), min(max(int(v + 1.2 * scale), 0), height))
+    columns = slice(max(int(u - 1.6 * scale), 0), min(max(int(u + 1.6 * scale), 0), width))
+    part = canvas.image[rows, columns]
+    if part.size:
+        part[:] = cv2.GaussianBlur(part, (0, 0), max(0.045 * scale, 0.4))
 
 
 def smoke(canvas: Canvas, x: float, z: float, since: float, seed: int, drift: float) -> None:
     """A plume of soft puffs; pixels covered by more than a third are its own."""
     height, width = canvas.ids.shape
     random = np.random.default_rng(seed)
+    tone = float(random.choice((58.0, 84.0, 214.0, 232.0)))  # of what burns
     alpha: NDArray[np.uint8] = np.zeros((height, width), np.uint8)
     scale, camera = canvas.camera.scale(z), canvas.camera
     life = 3.4
     for start in np.arange(-life if since > 0 else 0, since, 0.22):
-        jitter, swell, thick = random.uniform(-0.3, 0.3), random.uniform(0.8, 1.3), random.uniform(0.55, 0.85)
+        jitter, swell, thick = random.uniform(-0.3, 0.3), random.uniform(0.8, 1.3), random.uniform(0.65, 0.95)
         age = since - start
         if start < 0 or age > life:
             continue
@@ -215,6 +223,6 @@ def smoke(canvas: Canvas, x: float, z: float, since: float, seed: int, drift: fl
     blur = max(1, int(0.12 * scale)) * 2 + 1
     soft = cv2.GaussianBlur(alpha, (blur, blur), 0)
     share = soft[..., None].astype(np.float32) / 255 * 0.92
-    shade = np.array(canvas.shade((150.0, 148.0, 146.0)), np.float32)
+    shade = np.array(canvas.shade((tone, tone, tone)), np.float32)
     canvas.image[:] = (canvas.image * (1 - share) + shade * share).astype(np.uint8)
     canvas.ids[soft > 85] = canvas.ident
