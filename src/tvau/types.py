@@ -42,3 +42,10 @@ class Batch(TypedDict):
     mask: NotRequired[Tensor]  # bool [B, T, H, W]
     ids: NotRequired[Tensor]  # uint8 [B, T, H, W]
     objects: NotRequired[Tensor]  # int64 [B, 256, A]
+
+
+def clip_rates(batch: Batch) -> list[float]:
+    """Frames a second of each clip: the source's rate over the clip's mean stride."""
+    steps = batch["frames"].shape[1] - 1
+    spans = [int(frames[-1] - frames[0]) for frames in batch["frames"]]
+    return [fps * steps / span if span else fps for fps, span in zip(batch["fps"], spans, strict=True)]

@@ -79,7 +79,7 @@ def read_dialogs(path: Path, known: Collection[str] | None = None) -> list[Dialo
 
 def write_dialogs(path: Path, dialogs: Iterable[Dialog]) -> None:
     """Write dialogs so that `read_dialogs` gives them back; the file appears whole or not at all."""
-    lines = (
+    lines = [
         {
             "video": dialog.video,
             "frames": [dialog.first, dialog.last],
@@ -91,10 +91,9 @@ def write_dialogs(path: Path, dialogs: Iterable[Dialog]) -> None:
         }
         for dialog in dialogs
         for turn in dialog.turns
-    )
+    ]
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with draft.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    draft.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
     draft.replace(path)
 
 

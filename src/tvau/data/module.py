@@ -201,8 +201,8 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
         if self.balance:
             if not 0 < abnormal < len(dataset):
                 raise DataError(
-                    f"`balance` needs normal and abnormal clips; of {len(dataset)} training clips {abnormal} are abnormal. "
-                    "Set it to false, or check the lists of the split."
+                    f"`balance` needs normal and abnormal clips; of {len(dataset)} training clips {abnormal} are "
+                    "abnormal. Set it to false, or check the lists of the split."
                 )
             shares = [1 / abnormal if clip.abnormal else 1 / (len(dataset) - abnormal) for clip in dataset.clips]
             sampler = WeightedRandomSampler(shares, len(dataset), generator=draw)

@@ -9,6 +9,6 @@ from tvau.data.synthetic.scenes import SCENES, Scene, scene, scene_for_pretraini
 from tvau.data.synthetic.write import SPLITS, write
 
 __all__ = [
-    "ACTIVITIES", "KINDS", "NORMAL", "PRETRAINING", "SCENES", "SPLITS", "Actor", "Clip", "Kind", "Plan", "Scene", "abnormal",
-    "kinds_of", "plan", "render", "scene", "scene_for_pretraining", "surroundings", "targets", "write",
+    "ACTIVITIES", "KINDS", "NORMAL", "PRETRAINING", "SCENES", "SPLITS", "Actor", "Clip", "Kind", "Plan", "Scene",
+    "abnormal", "kinds_of", "plan", "render", "scene", "scene_for_pretraining", "surroundings", "targets", "write",
 ]  # fmt: skip

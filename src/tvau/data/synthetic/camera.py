@@ -117,7 +117,7 @@ def area(pixels: Points) -> float:
 
 
 def capsules(ends: Points, radii: Points) -> Points:
-    """Outlines [N, 10, 2] of tapered bars with round ends from their end points [N, 2, 2] and radii [N, 2] in pixels."""
+    """Outlines [N, 10, 2] of tapered bars with round ends from their ends [N, 2, 2] and radii [N, 2], all in pixels."""
     delta = ends[:, 1] - ends[:, 0]
     angle = np.arctan2(delta[:, 1], delta[:, 0])[:, None] + _HALF
     round_ = np.stack((np.cos(angle), np.sin(angle)), axis=-1)  # [N, 5, 2]
@@ -133,7 +133,7 @@ def box_faces(x: float, z: float, heading: float, size: Colour, base: float) -> 
     side = np.array((-np.sin(heading), np.cos(heading))) * width / 2
     corners = [forward + side, forward - side, -forward - side, -forward + side]
     low = np.array([(x + c[0], base, z + c[1]) for c in corners])
-    high = low + (0, height, 0)
+    high = low + np.array((0, height, 0))
     faces = [(high, 1.12)]
     for i, factor in enumerate((0.8, 0.92, 0.74, 0.86)):
         j = (i + 1) % 4

@@ -37,7 +37,10 @@ def paint_ground(image: NDArray[np.uint8], place: Scene, camera: Camera, random:
     colour = np.zeros((*z.shape, 3), np.float32)
     shares: dict[str, Field] = {}
     for strip in place.strips:
-        shares[strip.zone] = np.maximum(shares.get(strip.zone, np.float32(0)), np.clip((n - strip.lo) / coarse + 0.5, 0, 1) * np.clip((strip.hi - n) / coarse + 0.5, 0, 1))
+        shares[strip.zone] = np.maximum(
+            shares.get(strip.zone, np.float32(0)),
+            np.clip((n - strip.lo) / coarse + 0.5, 0, 1) * np.clip((strip.hi - n) / coarse + 0.5, 0, 1),
+        )
     rest = 1 - np.sum(list(shares.values()), axis=0)
     shares["walk"] = shares.get("walk", np.zeros_like(z)) + np.clip(rest, 0, 1)
     for zone, share in shares.items():
@@ -54,7 +57,9 @@ def paint_ground(image: NDArray[np.uint8], place: Scene, camera: Camera, random:
             if crossing is not None:
                 zone = (np.abs(d - crossing) < 1.6).astype(np.float32)
                 dash = dash * (1 - zone) + zone * (np.mod(n, 1.0) < 0.52) * inside
-            paint = np.maximum(paint, np.maximum(dash, 0.8 * (line(n - strip.lo - 0.3, 0.1) + line(n - strip.hi + 0.3, 0.1))))
+            paint = np.maximum(
+                paint, np.maximum(dash, 0.8 * (line(n - strip.lo - 0.3, 0.1) + line(n - strip.hi + 0.3, 0.1)))
+            )
             kerb = np.clip(lo + hi, 0, 1)[..., None]
             colour = colour * (1 - 0.5 * kerb) + np.array((168, 166, 160), np.float32) * 0.5 * kerb
         elif strip.zone == "cycle":

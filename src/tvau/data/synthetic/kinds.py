@@ -13,7 +13,7 @@ _OUTDOOR = ("plaza", "street", "park", "courtyard", "parking", "campus")
 
 @dataclass(frozen=True)
 class Kind:
-    """One activity: who does it, what it is called (language.NOUNS, language.ACTIONS), how it looks and where it fits."""
+    """One activity: who does it, what it is called (in the words of tvau.data.language), its look and its places."""
 
     split: str  # "train", "validation", "test", "novel"; "normal" for normal life
     noun: str
@@ -37,7 +37,9 @@ KINDS: dict[str, Kind] = {
     "fire": Kind("train", "fire", "burning", "", lasts=(3.0, 6.4)),
     "dancing": Kind("train", "person", "dancing", "dance", before="stand", lasts=(2.0, 5.0)),
     # abnormal, seen in validation
-    "staggering": Kind("validation", "person", "staggering", "stagger", speed=(0.5, 0.9), before="walk", lasts=(2.5, 5.0)),
+    "staggering": Kind(
+        "validation", "person", "staggering", "stagger", speed=(0.5, 0.9), before="walk", lasts=(2.5, 5.0)
+    ),
     "motorcycle": Kind("validation", "motorcyclist", "riding", "motor", speed=(4.0, 6.0), places=_OPEN),
     # abnormal, seen in the test only
     "falling": Kind("test", "person", "falling", "fall", before="walk", lasts=(2.8, 2.8)),
@@ -49,7 +51,9 @@ KINDS: dict[str, Kind] = {
     "jaywalking": Kind("test", "person", "crossing the road", "walk", "across", speed=(1.2, 1.7), places=("street",)),
     # abnormal, never met in pretraining
     "dog": Kind("novel", "dog", "running", "", speed=(2.5, 4.0)),
-    "cartwheel": Kind("novel", "person", "doing a cartwheel", "cartwheel", speed=(1.2, 1.6), before="walk", lasts=(1.1, 2.2)),
+    "cartwheel": Kind(
+        "novel", "person", "doing a cartwheel", "cartwheel", speed=(1.2, 1.6), before="walk", lasts=(1.1, 2.2)
+    ),
     "drone": Kind("novel", "drone", "flying", "", speed=(1.0, 2.5), places=_OUTDOOR),
     "spinning": Kind("novel", "person", "spinning", "spin", before="stand", lasts=(2.0, 4.5)),
 }  # fmt: skip

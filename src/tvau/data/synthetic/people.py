@@ -41,7 +41,7 @@ _ROUND = np.stack((np.cos(_OUTLINE), np.sin(_OUTLINE)), axis=1)
 
 
 def place(joints: Points, look: Look, x: float, z: float, heading: float) -> Points:
-    """Joints of a pose in the world [15, 3] (x, y, z) for a person at (x, z) who faces `heading` (0 right, pi/2 away)."""
+    """Joints of a pose in the world [15, 3] (x, y, z) of a person at (x, z) facing `heading` (0 right, pi/2 away)."""
     j = joints * (look.height / HEIGHT)
     c, s = cos(heading), sin(heading)
     return np.stack((x + j[:, 0] * c - j[:, 1] * s, j[:, 2], z + j[:, 0] * s + j[:, 1] * c), axis=1)
@@ -65,12 +65,16 @@ def draw_person(canvas: Canvas, look: Look, world: Points, heading: float) -> No
         depth = (world[a, 2] + world[b, 2]) / 2
         far = 0.8 if depth > centre + 0.02 else 1.0
         parts.append((depth, lambda i=i, worn=worn, far=far: canvas.fill(outlines[i], getattr(look, worn), far)))  # type: ignore[misc]
-    torso = (pixels[_TORSO][:, None] + _ROUND * np.maximum(np.array((0.07, 0.07, 0.09, 0.09)) * scale, 0.8)[:, None, None])
+    torso = (
+        pixels[_TORSO][:, None] + _ROUND * np.maximum(np.array((0.07, 0.07, 0.09, 0.09)) * scale, 0.8)[:, None, None]
+    )
     torso = hull(torso.reshape(-1, 2))
     parts.append((centre, lambda: canvas.fill(torso, look.top)))
     if scale > 12:  # one side of the body catches more light
-        middle = torso.mean(0) + (0.05 * scale, -0.02 * scale)
-        parts.append((centre - 1e-4, lambda: canvas.fill(middle + (torso - torso.mean(0)) * (0.55, 0.8), look.top, 1.13)))
+        middle = torso.mean(0) + np.array((0.05 * scale, -0.02 * scale))
+        parts.append(
+            (centre - 1e-4, lambda: canvas.fill(middle + (torso - torso.mean(0)) * (0.55, 0.8), look.top, 1.13))
+        )
     if look.skirt:
         knees = pixels[list(KNEES)][:, None] + _ROUND * max(0.1 * scale, 0.8)
         hips = pixels[list(HIPS)][:, None] + _ROUND * max(0.11 * scale, 0.8)

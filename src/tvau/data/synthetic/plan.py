@@ -8,15 +8,12 @@ import numpy as np
 
 from tvau.data.synthetic.actors import Actor, spans
 from tvau.data.synthetic.ground import zebra
-from tvau.data.synthetic.kinds import ACTIVITIES, KINDS, NORMAL, RGB, WORDS, Kind
-from tvau.data.synthetic.people import Look
+from tvau.data.synthetic.kinds import ACTIVITIES, KINDS, NORMAL, WORDS, Kind
 from tvau.data.synthetic.scenes import Scene, scene
+from tvau.data.synthetic.wardrobe import dress, paint
 from tvau.errors import DataError
 
 MOST_PEOPLE = 12
-_SKIN = ((236, 196, 164), (214, 166, 130), (168, 116, 82), (112, 74, 52))
-_HAIR = ((34, 26, 22), (70, 46, 30), (120, 84, 50), (150, 146, 142), (190, 150, 90))
-_DULL = ("gray", "brown", "black")
 _NORMAL_SHARES = {"walking": 0.62, "standing": 0.1, "stopping": 0.1, "sitting": 0.09, "stroller": 0.09}
 
 
@@ -62,13 +59,19 @@ class _Script:
         light, weather = self.place.conditions[self.random.integers(len(self.place.conditions))]
         for name in (*([kind] if kind else []), *activities):
             if name not in ACTIVITIES or (name == kind and name not in KINDS):
-                raise DataError(f"unknown kind {name!r}; expected one of: {', '.join(ACTIVITIES if activities else KINDS)}")
+                raise DataError(
+                    f"unknown kind {name!r}; expected one of: {', '.join(ACTIVITIES if activities else KINDS)}"
+                )
         if kind and self.place.kind not in KINDS[kind].places:
-            raise DataError(f"{kind!r} does not fit scene {self.place.number}, {self.place.place}; "
-                            f"choose a scene among: {', '.join(KINDS[kind].places)}")  # fmt: skip
+            raise DataError(
+                f"{kind!r} does not fit scene {self.place.number}, {self.place.place}; "
+                f"choose a scene among: {', '.join(KINDS[kind].places)}"
+            )
         novel = [name for name in activities if ACTIVITIES[name].split == "novel"]
         if novel:
-            raise DataError(f"{novel[0]!r} is a novel kind and stays out of pretraining; give it as `kind`, or leave it out")
+            raise DataError(
+                f"{novel[0]!r} is a novel kind and stays out of pretraining; give it as `kind`, or leave it out"
+            )
         for _ in range(6):  # until the event is in view
             if kind and not any(actor.track for actor in self.actors):
                 self.actors.clear()
@@ -77,7 +80,9 @@ class _Script:
             if self.place.kind in ACTIVITIES[name].places:
                 self.event(name, False)
         self.crowd(int(self.random.integers(crowd[0], crowd[1] + 1)))
-        return Plan(self.seed, self.place.number, kind, self.frames, self.fps, light, weather, self.subtle, tuple(self.actors))
+        return Plan(
+            self.seed, self.place.number, kind, self.frames, self.fps, light, weather, self.subtle, tuple(self.actors)
+        )
 
     @property
     def people(self) -> int:
@@ -86,7 +91,11 @@ class _Script:
     def crowd(self, number: int) -> None:
         """Add people who do what is normal here, and the vehicles of the road and the cycle lane."""
         names, shares = list(_NORMAL_SHARES), np.array(list(_NORMAL_SHARES.values()))
-        extras = {"campus": ("cycle lane",), "street": ("car on the road", "truck on the road"), "parking": ("car on the road",)}
+        extras = {
+            "campus": ("cycle lane",),
+            "street": ("car on the road", "truck on the road"),
+            "parking": ("car on the road",),
+        }
         for name in extras.get(self.place.kind, ()):
             if self.random.uniform() < (0.2 if name.startswith("truck") else 0.5):
                 self.event(name, False)
@@ -139,24 +148,6 @@ class _Script:
     def speed(self, kind: Kind) -> float:
         return float(self.random.uniform(*kind.speed))
 
-    def dress(self, kind: Kind) -> tuple[Look, tuple[tuple[str, str], ...]]:
-        """Clothes in two different colours."""
-        r = self.random
-        pool = _DULL if self.subtle == "low contrast" and kind.split != "normal" else tuple(RGB)
-        top, trousers = (str(c) for c in r.choice(pool, 2, replace=False))
-        bag = str(r.choice(("", "", "", "backpack", "handbag")))
-        helmet = RGB[str(r.choice(("red", "white", "black")))] if kind.noun == "motorcyclist" else None
-        wear = (60.0, 50.0, 42.0) if r.uniform() < 0.5 else (52.0, 58.0, 72.0)
-        look = Look(RGB[top], RGB[trousers], _SKIN[r.integers(len(_SKIN))], _HAIR[r.integers(len(_HAIR))],
-                    float(r.uniform(1.58, 1.9)), bag if kind.pose in ("walk", "stand", "run") else "", wear,
-                    bool(r.uniform() < 0.15) and kind.pose in ("walk", "stand"), helmet)  # fmt: skip
-        return look, (("top", top), ("trousers", trousers))
-
-    def body(self, noun: str) -> tuple[tuple[str, str], ...]:
-        pools = {"dog": ("brown", "black", "white"), "drone": ("black", "white", "red"), "fire": (), "smoke": ()}
-        pool = pools.get(noun, ("red", "blue", "green", "yellow", "white", "black", "orange", "gray"))
-        return (("body", str(self.random.choice(pool))),) if pool else ()
-
     # ---- places ----
 
     def spot(self, where: str) -> tuple[float, float] | None:
@@ -166,7 +157,9 @@ class _Script:
         if self.subtle == "far":
             nearest = nearest + 0.62 * (farthest - nearest)
         for _ in range(60):
-            low, high = (camera.horizon + camera.height * camera.pixels / (z * camera.size[0]) for z in (nearest, farthest))
+            low, high = (
+                camera.horizon + camera.height * camera.pixels / (z * camera.size[0]) for z in (nearest, farthest)
+            )
             v = self.random.uniform(min(low, high), max(low, high)) if self.random.uniform() < 0.6 else None
             z = self.random.uniform(nearest, farthest) if v is None else camera.ground(0.5, v)[1]
             x = self.random.uniform(-0.44, 0.44) * z / camera.focal
@@ -199,8 +192,12 @@ class _Script:
         step = np.array([0.0 if n in still else pace[n] for n in names]) / self.fps
         moved = np.concatenate(([0.0], np.cumsum(step[1:])))
         moved -= moved[anchor]
-        look, colours = self.dress(kind) if kind.noun in ("person", "cyclist", "skateboarder", "motorcyclist") else (None, ())
-        colours = colours or self.body(kind.noun)
+        look, colours = (
+            dress(self.random, kind, self.subtle)
+            if kind.noun in ("person", "cyclist", "skateboarder", "motorcyclist")
+            else (None, ())
+        )
+        colours = colours or paint(self.random, kind.noun)
         best: tuple[int, np.ndarray, np.ndarray, float] | None = None
         for _ in range(60):
             if kind.where == "bench" and self.benches:
@@ -251,14 +248,27 @@ class _Script:
             since[:lead] += 3.0  # it began before the clip
         words = tuple(kind.action if n == kind.pose else WORDS.get(n, kind.action) for n in names)
         shown = position[:, 1] > (4.0 if kind.noun in ("car", "truck") else 2.2)
-        return Actor(len(self.actors) + 1, kind.noun, colours, look, position, heading, tuple(names), words, phase, since,
-                     shown, None, name)  # fmt: skip
+        return Actor(
+            len(self.actors) + 1,
+            kind.noun,
+            colours,
+            look,
+            position,
+            heading,
+            tuple(names),
+            words,
+            phase,
+            since,
+            shown,
+            None,
+            name,
+        )
 
     # ---- events of more than one object ----
 
     def opponent(self, one: Actor) -> None:
         """The second fighter, face to face with the first."""
-        look, colours = self.dress(KINDS["fighting"])
+        look, colours = dress(self.random, KINDS["fighting"], self.subtle)
         fights = np.array([p == "fight" for p in one.poses])
         first = int(np.argmax(fights))
         angle = float(one.heading[first]) if abs(sin(float(one.heading[first]))) < 0.8 else 0.0
@@ -268,8 +278,17 @@ class _Script:
         facing = np.where(fights, angle, one.heading)
         self.actors[-1] = replace(one, heading=facing)
         other = np.where(fights, angle + pi, one.heading + pi)
-        self.actors.append(replace(one, ident=one.ident + 1, look=look, colours=colours, position=position, heading=other,
-                                   phase=one.phase + 2.0))  # fmt: skip
+        self.actors.append(
+            replace(
+                one,
+                ident=one.ident + 1,
+                look=look,
+                colours=colours,
+                position=position,
+                heading=other,
+                phase=one.phase + 2.0,
+            )
+        )
 
     def leave_bag(self, one: Actor, first: int, abnormal: bool) -> None:
         """The bag, from the moment it touches the ground."""
@@ -277,9 +296,23 @@ class _Script:
         at = one.position[down] + (0.3 * cos(one.heading[down]), -0.4)  # on the camera's side of the feet
         shown = np.arange(self.frames) >= down
         n = self.frames
-        self.actors.append(Actor(one.ident + 1, "bag", self.body("bag"), None, np.tile(at, (n, 1)), np.full(n, 0.3), ("",) * n,
-                                 ("abandoned",) * n, np.zeros(n), np.zeros(n), shown,
-                                 (down, n - 1) if abnormal else None, "bag"))  # fmt: skip
+        self.actors.append(
+            Actor(
+                one.ident + 1,
+                "bag",
+                paint(self.random, "bag"),
+                None,
+                np.tile(at, (n, 1)),
+                np.full(n, 0.3),
+                ("",) * n,
+                ("abandoned",) * n,
+                np.zeros(n),
+                np.zeros(n),
+                shown,
+                (down, n - 1) if abnormal else None,
+                "bag",
+            )
+        )
 
     def thing(self, name: str, kind: Kind, first: int, abnormal: bool) -> None:
         """Fire or smoke at one place, from a frame to the end of the clip."""
@@ -289,8 +322,23 @@ class _Script:
         n = self.frames
         since = np.maximum(np.arange(n) - first + 1, 0) / self.fps
         drift = np.full(n, self.random.uniform(-0.5, 0.5))  # metres a second, kept where a body has its heading
-        self.actors.append(Actor(len(self.actors) + 1, kind.noun, (), None, np.tile(np.array(at), (n, 1)), drift, ("",) * n,
-                                 (kind.action,) * n, np.zeros(n), since, since > 0, (first, n - 1) if abnormal else None, name))  # fmt: skip
+        self.actors.append(
+            Actor(
+                len(self.actors) + 1,
+                kind.noun,
+                (),
+                None,
+                np.tile(np.array(at), (n, 1)),
+                drift,
+                ("",) * n,
+                (kind.action,) * n,
+                np.zeros(n),
+                since,
+                since > 0,
+                (first, n - 1) if abnormal else None,
+                name,
+            )
+        )
 
 
 def abnormal(plan: Plan, ident: int) -> tuple[int, int] | None:

@@ -47,7 +47,7 @@ def turn(joints: Points, angle: float, axes: tuple[int, int], about: float) -> P
     out = joints - (0.0, 0.0, about)
     a, b = out[:, axes[0]].copy(), out[:, axes[1]].copy()
     out[:, axes[0]], out[:, axes[1]] = a * cos(angle) + b * sin(angle), b * cos(angle) - a * sin(angle)
-    return out + (0.0, 0.0, about)
+    return out + np.array((0.0, 0.0, about))
 
 
 def _walk(phase: float, since: float) -> Points:
@@ -147,7 +147,12 @@ def _stagger(phase: float, since: float) -> Points:
 def _ride(phase: float, since: float) -> Points:
     s, c = sin(phase), cos(phase)
     return skeleton(
-        0.55, (0.85 + 0.35 * s, 0.85 - 0.35 * s), (1.0 - 0.4 * c, 1.0 + 0.4 * c), (1.0, 1.0), elbows=(0.2, 0.2), hip=0.95
+        0.55,
+        (0.85 + 0.35 * s, 0.85 - 0.35 * s),
+        (1.0 - 0.4 * c, 1.0 + 0.4 * c),
+        (1.0, 1.0),
+        elbows=(0.2, 0.2),
+        hip=0.95,
     )
 
 
@@ -157,7 +162,9 @@ def _motor(phase: float, since: float) -> Points:
 
 def _skate(phase: float, since: float) -> Points:
     w = sin(since * 2.0 + phase)
-    j = skeleton(0.15, (0.45, 0.45), (0.7, 0.7), (0.3 * w, -0.3 * w), (1.0, 1.0), (0.4, 0.4), (0.38, 0.38), sway=0.12 * w)
+    j = skeleton(
+        0.15, (0.45, 0.45), (0.7, 0.7), (0.3 * w, -0.3 * w), (1.0, 1.0), (0.4, 0.4), (0.38, 0.38), sway=0.12 * w
+    )
     j = turn(j, pi / 2, (0, 1), 0.0)  # stands sideways on the board
     j[:, 2] += 0.14
     return j

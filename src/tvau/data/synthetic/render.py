@@ -22,7 +22,7 @@ from tvau.errors import DataError
 
 @dataclass(frozen=True)
 class Clip:
-    """Rendered frames: `video` uint8 [T, H, W, 3] RGB, `ids` uint8 [T, H, W] with 0 background, `fps` frames a second."""
+    """Rendered frames: `video` uint8 [T, H, W, 3] RGB, `ids` uint8 [T, H, W] with 0 background, `fps` of the plan."""
 
     video: NDArray[np.uint8]
     ids: NDArray[np.uint8]
@@ -30,7 +30,10 @@ class Clip:
 
 
 def render(plan: Plan, frames: Sequence[int], size: tuple[int, int] = (192, 320)) -> Clip:
-    """Draw frames of a plan, in any order, in pictures of `size` (H, W). Raises DataError for a frame it does not have."""
+    """Draw frames of a plan, in any order, in pictures of `size` (H, W).
+
+    Raises DataError for a frame that the plan does not have.
+    """
     wrong = [f for f in frames if not 0 <= f < plan.frames]
     if wrong:
         raise DataError(f"frame {wrong[0]} of a plan of {plan.frames} frames; ask for 0 to {plan.frames - 1}")
@@ -38,7 +41,9 @@ def render(plan: Plan, frames: Sequence[int], size: tuple[int, int] = (192, 320)
     video = np.empty((len(frames), *size, 3), np.uint8)
     ids = np.empty((len(frames), *size), np.uint8)
     for i, frame in enumerate(frames):
-        canvas = Canvas(scene.image.copy(), np.zeros(size, np.uint8), scene.camera, tint=LIGHTS[plan.light][1], fog=scene.fog)
+        canvas = Canvas(
+            scene.image.copy(), np.zeros(size, np.uint8), scene.camera, tint=LIGHTS[plan.light][1], fog=scene.fog
+        )
         _shadows(canvas, plan, frame, scene)
         _draw(canvas, plan, frame, scene)
         video[i] = _sense(canvas.image, plan, frame, scene)
@@ -88,7 +93,9 @@ def draw_actor(canvas: Canvas, actor: Actor, frame: int, seed: int) -> None:
         _person(canvas, actor, actor.poses[frame], x, z, heading, phase, since)
 
 
-def _person(canvas: Canvas, actor: Actor, pose: str, x: float, z: float, heading: float, phase: float, since: float) -> None:
+def _person(
+    canvas: Canvas, actor: Actor, pose: str, x: float, z: float, heading: float, phase: float, since: float
+) -> None:
     assert actor.look is not None
     if actor.noun == "cyclist":
         things.bicycle(canvas, x, z, heading, (150.0, 30.0, 34.0) if actor.ident % 2 else (40.0, 90.0, 120.0))
@@ -103,7 +110,9 @@ def _person(canvas: Canvas, actor: Actor, pose: str, x: float, z: float, heading
     joints = POSES[pose](phase, since)
     if actor.noun in ("cyclist", "motorcyclist"):
         joints[:, 0] -= 0.22
-    draw_person(canvas, actor.look, place(joints, actor.look, x, z, heading), heading + (pi / 2 if pose == "skate" else 0.0))
+    draw_person(
+        canvas, actor.look, place(joints, actor.look, x, z, heading), heading + (pi / 2 if pose == "skate" else 0.0)
+    )
     if cart and not away:
         things.stroller(canvas, x, z, heading, (70.0, 80.0, 110.0))
 
@@ -150,8 +159,15 @@ def _rain(size: tuple[int, int], layer: int) -> NDArray[np.uint8]:
     for _ in range(110):
         x, y, length = random.uniform(0, size[1]), random.uniform(0, size[0]), random.uniform(0.03, 0.09) * size[0]
         tone = random.uniform(25, 70)
-        cv2.line(streaks, (int(x * 16), int(y * 16)), (int((x - 0.2 * length) * 16), int((y + length) * 16)), (tone,) * 3, 1,
-                 cv2.LINE_AA, 4)  # fmt: skip
+        cv2.line(
+            streaks,
+            (int(x * 16), int(y * 16)),
+            (int((x - 0.2 * length) * 16), int((y + length) * 16)),
+            (tone,) * 3,
+            1,
+            cv2.LINE_AA,
+            4,
+        )
     return streaks
 
 

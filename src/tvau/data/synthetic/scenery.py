@@ -11,11 +11,24 @@ from tvau.data.synthetic.scenes import Prop, Scene
 from tvau.data.synthetic.things import car
 
 _WALLS: tuple[Colour, ...] = (
-    (158, 96, 74), (188, 178, 160), (140, 140, 144), (206, 196, 176), (120, 88, 72), (172, 150, 128), (96, 104, 116),
-)  # fmt: skip
+    (158, 96, 74),
+    (188, 178, 160),
+    (140, 140, 144),
+    (206, 196, 176),
+    (120, 88, 72),
+    (172, 150, 128),
+    (96, 104, 116),
+)
 _GLASS: Colour = (70, 88, 104)
 _LAMPLIT: Colour = (255, 220, 150)
-_SIGNS: tuple[Colour, ...] = ((186, 60, 50), (40, 90, 150), (220, 170, 50), (60, 130, 100), (210, 210, 206), (60, 60, 70))
+_SIGNS: tuple[Colour, ...] = (
+    (186, 60, 50),
+    (40, 90, 150),
+    (220, 170, 50),
+    (60, 130, 100),
+    (210, 210, 206),
+    (60, 60, 70),
+)
 
 
 def draw_surroundings(canvas: Canvas, place: Scene, random: np.random.Generator, lit: bool) -> None:
@@ -66,7 +79,9 @@ def _facades(
         sign = _SIGNS[random.integers(len(_SIGNS))]
         seed = int(random.integers(1 << 30))
         if min(at(d, 0)[2], at(d + wide, 0)[2]) > 2.5:
-            _facade(canvas, at, d, wide, height, tuple(colour), floor, step, shop, sign, lit, np.random.default_rng(seed))  # type: ignore[arg-type]
+            _facade(
+                canvas, at, d, wide, height, tuple(colour), floor, step, shop, sign, lit, np.random.default_rng(seed)
+            )  # type: ignore[arg-type]
         d += wide
 
 
@@ -111,7 +126,14 @@ def _treeline(canvas: Canvas, place: Scene, random: np.random.Generator) -> None
 
 
 def _crown(
-    canvas: Canvas, x: float, y: float, z: float, radius: float, colour: Colour, random: np.random.Generator, leaves: int
+    canvas: Canvas,
+    x: float,
+    y: float,
+    z: float,
+    radius: float,
+    colour: Colour,
+    random: np.random.Generator,
+    leaves: int,
 ) -> None:
     whole, canvas.ids = canvas.ids, np.zeros_like(canvas.ids)
     ident, canvas.ident = canvas.ident, 1
@@ -120,7 +142,9 @@ def _crown(
         a, r = random.uniform(0, 2 * np.pi), radius * np.sqrt(random.uniform(0.05, 1.0))
         up = r * sin(a) * 0.85
         tone = 0.8 + 0.35 * (up / radius + 1) / 2 + random.uniform(-0.12, 0.12)
-        canvas.disc((x + r * cos(a), y + up, z), radius * random.uniform(0.14, 0.34), tuple(tone * c for c in colour), 0.9)  # type: ignore[arg-type]
+        canvas.disc(
+            (x + r * cos(a), y + up, z), radius * random.uniform(0.14, 0.34), tuple(tone * c for c in colour), 0.9
+        )  # type: ignore[arg-type]
     rows, columns = np.flatnonzero(canvas.ids.any(1)), np.flatnonzero(canvas.ids.any(0))
     if len(rows):  # leaves: light and dark specks within the outline
         part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
@@ -140,12 +164,21 @@ def _hall(canvas: Canvas, place: Scene, random: np.random.Generator) -> None:
     for i, depth in enumerate(np.linspace(near, z, 9)[:-1]):
         step = (z - near) / 8
         tone = 0.62 + 0.1 * (i % 2)
-        canvas.face([(-60, roof, depth), (60, roof, depth), (60, roof, depth + step), (-60, roof, depth + step)],
-                    tuple(tone * c for c in wall))  # fmt: skip  # type: ignore[arg-type]
+        canvas.face(
+            [(-60, roof, depth), (60, roof, depth), (60, roof, depth + step), (-60, roof, depth + step)],
+            tuple(tone * c for c in wall),
+        )  # type: ignore[arg-type]
         for x in np.arange(-21, 22, 7.0):
             canvas.ident = 255
-            canvas.face([(x, roof - 0.02, depth + 0.3), (x + 1.0, roof - 0.02, depth + 0.3),
-                         (x + 1.0, roof - 0.02, depth + step - 0.3), (x, roof - 0.02, depth + step - 0.3)], (252, 250, 240))  # fmt: skip
+            canvas.face(
+                [
+                    (x, roof - 0.02, depth + 0.3),
+                    (x + 1.0, roof - 0.02, depth + 0.3),
+                    (x + 1.0, roof - 0.02, depth + step - 0.3),
+                    (x, roof - 0.02, depth + step - 0.3),
+                ],
+                (252, 250, 240),
+            )
             canvas.ident = 0
     canvas.face([(-half, 0, z), (half, 0, z), (half, roof, z), (-half, roof, z)], tuple(wall))  # type: ignore[arg-type]
     canvas.face([(-half, 0, z), (half, 0, z), (half, 0.3, z), (-half, 0.3, z)], (70, 70, 74))
@@ -154,8 +187,10 @@ def _hall(canvas: Canvas, place: Scene, random: np.random.Generator) -> None:
         wide = random.uniform(2.0, 4.5)
         sign = _SIGNS[random.integers(len(_SIGNS))]
         canvas.ident = 255
-        canvas.face([(x + 0.2, 0.3, z), (x + wide - 0.2, 0.3, z), (x + wide - 0.2, 2.5, z), (x + 0.2, 2.5, z)],
-                    ((86, 100, 112), (224, 214, 190), (120, 110, 100))[random.integers(3)])  # fmt: skip
+        canvas.face(
+            [(x + 0.2, 0.3, z), (x + wide - 0.2, 0.3, z), (x + wide - 0.2, 2.5, z), (x + 0.2, 2.5, z)],
+            ((86, 100, 112), (224, 214, 190), (120, 110, 100))[random.integers(3)],
+        )
         canvas.face([(x + 0.2, 2.6, z), (x + wide - 0.2, 2.6, z), (x + wide - 0.2, 3.2, z), (x + 0.2, 3.2, z)], sign)
         canvas.ident = 0
         for post in np.arange(x + 0.2, x + wide, 0.9):
@@ -185,7 +220,12 @@ def draw_prop(canvas: Canvas, prop: Prop, random: np.random.Generator, lit: bool
         arm = 0.9 if x < 0 else -0.9
         canvas.line((x, size, z), (x + arm, size + 0.1, z), 0.09, (62, 66, 70))
         before = canvas.image.copy()
-        canvas.line((x + arm * 0.7, size + 0.03, z), (x + arm * 1.2, size + 0.03, z), 0.2, (255, 240, 196) if lit else (210, 212, 210))
+        canvas.line(
+            (x + arm * 0.7, size + 0.03, z),
+            (x + arm * 1.2, size + 0.03, z),
+            0.2,
+            (255, 240, 196) if lit else (210, 212, 210),
+        )
         return (canvas.image != before).any(-1)
     elif prop.kind == "bench":
         canvas.box(x, z, prop.heading, (1.7, 0.12, 0.45), (92, 64, 42), 0.45)
@@ -204,5 +244,3 @@ def draw_prop(canvas: Canvas, prop: Prop, random: np.random.Generator, lit: bool
     elif prop.kind == "car":
         car(canvas, x, z, prop.heading, prop.colour)
     return None
-
-

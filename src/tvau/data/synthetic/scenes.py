@@ -90,9 +90,15 @@ def scene_for_pretraining(seed: int) -> int:
 def _conditions(random: np.random.Generator, kind: str) -> tuple[tuple[str, str], ...]:
     if kind == "hall":
         return (("artificial light", ""),) * 2
-    day = [("daylight", ""), ("overcast light", ""), ("daylight", ""), ("overcast light", "rain"), ("overcast light", "fog")]
+    day = [
+        ("daylight", ""),
+        ("overcast light", ""),
+        ("daylight", ""),
+        ("overcast light", "rain"),
+        ("overcast light", "fog"),
+    ]
     dark = [("dusk", ""), ("darkness", ""), ("darkness", ""), ("dusk", "fog"), ("darkness", "rain")]
-    return tuple([day[random.integers(5)], (day + dark)[random.integers(10)], dark[random.integers(5)]])
+    return (day[random.integers(5)], (day + dark)[random.integers(10)], dark[random.integers(5)])
 
 
 def _strips(random: np.random.Generator, kind: str, near: float) -> tuple[Strip, ...]:
@@ -111,22 +117,59 @@ def _strips(random: np.random.Generator, kind: str, near: float) -> tuple[Strip,
         return (Strip("grass", -90, a), Strip("walk", a, a + u(4.0, 6.0)), Strip("grass", a + 4, 90))
     if kind == "parking":
         a = near + u(5.0, 7.0)
-        return (Strip("walk", -90, a), Strip("road", a, a + 5), Strip("bays", a + 5, a + 10.5), Strip("walk", a + 10.5, 90))
+        return (
+            Strip("walk", -90, a),
+            Strip("road", a, a + 5),
+            Strip("bays", a + 5, a + 10.5),
+            Strip("walk", a + 10.5, 90),
+        )
     return (Strip("walk", -90, 90),)
 
 
 _GREENS: tuple[Colour, ...] = ((58, 92, 44), (70, 104, 52), (48, 80, 46), (92, 108, 50), (118, 92, 40))
-_CARS: tuple[Colour, ...] = ((150, 152, 156), (60, 62, 68), (186, 188, 190), (92, 104, 122), (110, 84, 72), (70, 92, 80))
+_CARS: tuple[Colour, ...] = (
+    (150, 152, 156),
+    (60, 62, 68),
+    (186, 188, 190),
+    (92, 104, 122),
+    (110, 84, 72),
+    (70, 92, 80),
+)
 # kind: how many by place, (size range), keep-out radius
 _PROPS: dict[str, tuple[tuple[str, int, tuple[float, float], float], ...]] = {
-    "plaza": (("tree", 3, (4.0, 6.5), 0.6), ("lamp", 2, (4.0, 5.5), 0.3), ("bench", 2, (1.0, 1.0), 0.8), ("bin", 1, (1, 1), 0.5)),
-    "street": (("tree", 3, (4.5, 7.0), 0.5), ("lamp", 2, (5.0, 6.5), 0.3), ("bollard", 3, (1, 1), 0.3), ("bin", 1, (1, 1), 0.4)),
-    "park": (("tree", 8, (4.0, 7.5), 0.6), ("bush", 4, (0.8, 1.4), 1.0), ("bench", 2, (1, 1), 0.8), ("lamp", 2, (3.5, 4.5), 0.3)),
-    "courtyard": (("tree", 2, (3.5, 5.0), 0.6), ("bush", 4, (0.7, 1.2), 0.9), ("bench", 2, (1, 1), 0.8), ("bin", 1, (1, 1), 0.4)),
+    "plaza": (
+        ("tree", 3, (4.0, 6.5), 0.6),
+        ("lamp", 2, (4.0, 5.5), 0.3),
+        ("bench", 2, (1.0, 1.0), 0.8),
+        ("bin", 1, (1, 1), 0.5),
+    ),
+    "street": (
+        ("tree", 3, (4.5, 7.0), 0.5),
+        ("lamp", 2, (5.0, 6.5), 0.3),
+        ("bollard", 3, (1, 1), 0.3),
+        ("bin", 1, (1, 1), 0.4),
+    ),
+    "park": (
+        ("tree", 8, (4.0, 7.5), 0.6),
+        ("bush", 4, (0.8, 1.4), 1.0),
+        ("bench", 2, (1, 1), 0.8),
+        ("lamp", 2, (3.5, 4.5), 0.3),
+    ),
+    "courtyard": (
+        ("tree", 2, (3.5, 5.0), 0.6),
+        ("bush", 4, (0.7, 1.2), 0.9),
+        ("bench", 2, (1, 1), 0.8),
+        ("bin", 1, (1, 1), 0.4),
+    ),
     "parking": (("lamp", 2, (5.0, 6.5), 0.3), ("car", 7, (1, 1), 2.3), ("tree", 2, (4.0, 6.0), 0.6)),
-    "campus": (("tree", 6, (4.0, 7.0), 0.6), ("lamp", 2, (4.0, 5.0), 0.3), ("bush", 3, (0.7, 1.2), 0.9), ("bench", 1, (1, 1), 0.8)),
+    "campus": (
+        ("tree", 6, (4.0, 7.0), 0.6),
+        ("lamp", 2, (4.0, 5.0), 0.3),
+        ("bush", 3, (0.7, 1.2), 0.9),
+        ("bench", 1, (1, 1), 0.8),
+    ),
     "hall": (("pillar", 3, (5.5, 7.0), 0.7), ("bench", 2, (1, 1), 0.8), ("bin", 2, (1, 1), 0.4)),
-}  # fmt: skip
+}
 
 
 @lru_cache(maxsize=4096)
@@ -171,6 +214,8 @@ def _place_props(random: np.random.Generator, place: Scene) -> list[Prop]:
             else:
                 continue
             heading = place.angle + (pi / 2 if kind == "car" else 0.0) + u(-0.04, 0.04)
-            colours = {"tree": _GREENS, "bush": _GREENS, "car": _CARS}.get(kind, ((84, 74, 66), (70, 76, 80), (104, 88, 70)))
+            colours = {"tree": _GREENS, "bush": _GREENS, "car": _CARS}.get(
+                kind, ((84, 74, 66), (70, 76, 80), (104, 88, 70))
+            )
             props.append(Prop(kind, x, z, heading, u(small, large), colours[random.integers(len(colours))], radius))
     return sorted(props, key=lambda p: -p.z)

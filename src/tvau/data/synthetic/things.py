@@ -1,4 +1,4 @@
-"""Everything that is not a person: bicycles, motorcycles, skateboards, strollers, cars, dogs, drones, bags, fire, smoke."""
+"""Everything that is not a person: vehicles, strollers, dogs, drones, bags, fire and smoke."""
 
 from math import cos, pi, sin
 
@@ -40,7 +40,13 @@ def bicycle(canvas: Canvas, x: float, z: float, heading: float, colour: Colour) 
     wheel(canvas, at, -0.52, 0, 0.34)
     wheel(canvas, at, 0.52, 0, 0.34)
     saddle, pedal, head = at(-0.22, 0, 0.85), at(-0.05, 0, 0.32), at(0.38, 0, 0.86)
-    for a, b in ((saddle, pedal), (pedal, head), (saddle, head), (at(-0.52, 0, 0.34), pedal), (head, at(0.52, 0, 0.34))):
+    for a, b in (
+        (saddle, pedal),
+        (pedal, head),
+        (saddle, head),
+        (at(-0.52, 0, 0.34), pedal),
+        (head, at(0.52, 0, 0.34)),
+    ):
         canvas.line(a, b, 0.05, colour)
     canvas.line(at(0.36, 0.26, 1.0), at(0.36, -0.26, 1.0), 0.05, DARK)
     canvas.line(at(-0.34, 0, 0.92), at(-0.12, 0, 0.92), 0.09, DARK)
@@ -75,8 +81,11 @@ def stroller(canvas: Canvas, x: float, z: float, heading: float, colour: Colour)
         wheel(canvas, at, f, side, 0.13, 0.05)
     middle = at(0.84, 0, 0)
     canvas.box(middle[0], middle[2], heading, (0.75, 0.44, 0.32), colour, 0.36)
-    canvas.face([at(0.55, 0.23, 0.68), at(0.9, 0.23, 1.0), at(1.2, 0.23, 0.7), at(1.2, -0.23, 0.7), at(0.9, -0.23, 1.0)],
-                colour, 0.8)  # fmt: skip
+    canvas.face(
+        [at(0.55, 0.23, 0.68), at(0.9, 0.23, 1.0), at(1.2, 0.23, 0.7), at(1.2, -0.23, 0.7), at(0.9, -0.23, 1.0)],
+        colour,
+        0.8,
+    )
     canvas.line(at(0.5, 0, 0.6), at(0.32, 0, 1.0), 0.05, STEEL)
 
 
@@ -97,8 +106,10 @@ def car(canvas: Canvas, x: float, z: float, heading: float, colour: Colour, truc
         tyre(f, s)
     if truck:
         back, front = at(-0.9, 0, 0), at(2.35, 0, 0)
-        parts = [(back[2], lambda: canvas.box(back[0], back[2], heading, (4.4, width, 2.3), (222, 222, 216), 0.55)),
-                 (front[2], lambda: _cabin(canvas, front[0], front[2], heading, (1.7, width, 1.75), colour))]  # fmt: skip
+        parts = [
+            (back[2], lambda: canvas.box(back[0], back[2], heading, (4.4, width, 2.3), (222, 222, 216), 0.55)),
+            (front[2], lambda: _cabin(canvas, front[0], front[2], heading, (1.7, width, 1.75), colour)),
+        ]
         for _, draw in sorted(parts, key=lambda part: -part[0]):
             draw()
     else:
@@ -117,12 +128,18 @@ def _cabin(canvas: Canvas, x: float, z: float, heading: float, size: Colour, col
     canvas.box(x, z, heading, size, colour, 0.45)
     at = Local(x, z, heading)
     for side in (1, -1):
-        pane = [at(-0.5, side * size[1] / 2, 1.35), at(0.7, side * size[1] / 2, 1.35), at(0.7, side * size[1] / 2, 2.0),
-                at(-0.5, side * size[1] / 2, 2.0)]  # fmt: skip
+        pane = [
+            at(-0.5, side * size[1] / 2, 1.35),
+            at(0.7, side * size[1] / 2, 1.35),
+            at(0.7, side * size[1] / 2, 2.0),
+            at(-0.5, side * size[1] / 2, 2.0),
+        ]
         if (at(0, side, 0)[2] - z) < 0:
             canvas.face(pane, (60, 72, 84))
     if sin(heading) < 0:
-        canvas.face([at(0.86, -0.95, 1.3), at(0.86, 0.95, 1.3), at(0.86, 0.95, 2.05), at(0.86, -0.95, 2.05)], (70, 84, 96))
+        canvas.face(
+            [at(0.86, -0.95, 1.3), at(0.86, 0.95, 1.3), at(0.86, 0.95, 2.05), at(0.86, -0.95, 2.05)], (70, 84, 96)
+        )
 
 
 def cabin(canvas: Canvas, at: Local, colour: Colour) -> None:
@@ -161,8 +178,12 @@ def drone(canvas: Canvas, x: float, z: float, heading: float, phase: float, colo
     for f, side in ((0.5, 0.5), (0.5, -0.5), (-0.5, 0.5), (-0.5, -0.5)):
         canvas.line(at(0, 0, up), at(f, side, up + 0.1), 0.08, colour)
         turn = phase * 3 + f
-        canvas.line(at(f - 0.3 * cos(turn), side - 0.3 * sin(turn), up + 0.16),
-                    at(f + 0.3 * cos(turn), side + 0.3 * sin(turn), up + 0.16), 0.05, STEEL)  # fmt: skip
+        canvas.line(
+            at(f - 0.3 * cos(turn), side - 0.3 * sin(turn), up + 0.16),
+            at(f + 0.3 * cos(turn), side + 0.3 * sin(turn), up + 0.16),
+            0.05,
+            STEEL,
+        )
     canvas.disc(at(0, 0, up), 0.26, colour, 0.6)
     canvas.disc(at(0, 0, up - 0.16), 0.1, DARK)
 
@@ -186,9 +207,18 @@ def fire(canvas: Canvas, x: float, z: float, since: float, seed: int) -> None:
             tall = size * share * random.uniform(0.7, 1.6) * (1.25 - abs(offset))
             wide, bend = 0.2 * size * share + 0.05, random.uniform(-0.25, 0.25) * size * share
             foot = x + offset * size * share
-            canvas.face([(foot - 0.7 * wide, 0.0, z), (foot - wide, tall * 0.25, z), (foot - 0.6 * wide + 0.4 * bend, tall * 0.6, z),
-                         (foot + bend, tall, z), (foot + 0.6 * wide + 0.4 * bend, tall * 0.6, z), (foot + wide, tall * 0.25, z),
-                         (foot + 0.7 * wide, 0.0, z)], colour)  # fmt: skip
+            canvas.face(
+                [
+                    (foot - 0.7 * wide, 0.0, z),
+                    (foot - wide, tall * 0.25, z),
+                    (foot - 0.6 * wide + 0.4 * bend, tall * 0.6, z),
+                    (foot + bend, tall, z),
+                    (foot + 0.6 * wide + 0.4 * bend, tall * 0.6, z),
+                    (foot + wide, tall * 0.25, z),
+                    (foot + 0.7 * wide, 0.0, z),
+                ],
+                colour,
+            )
     canvas.light, canvas.tint = light, tint
     (u, v), scale = canvas.camera.project((x, 0.9, z)), canvas.camera.scale(z)
     height, width = canvas.ids.shape
@@ -215,8 +245,15 @@ def smoke(canvas: Canvas, x: float, z: float, since: float, seed: int, drift: fl
         centre = camera.project((x + jitter + drift * age, 0.3 + 1.1 * age, z))
         radius = (0.35 + 0.42 * age) * swell * scale
         puff = np.zeros_like(alpha)
-        cv2.circle(puff, (int(centre[0] * 16), int(centre[1] * 16)), int(radius * 16), 255 * thick * (1 - age / life) ** 0.7,
-                   -1, cv2.LINE_AA, 4)  # fmt: skip
+        cv2.circle(
+            puff,
+            (int(centre[0] * 16), int(centre[1] * 16)),
+            int(radius * 16),
+            255 * thick * (1 - age / life) ** 0.7,
+            -1,
+            cv2.LINE_AA,
+            4,
+        )
         alpha = cv2.add(alpha, cv2.multiply(puff, 255 - alpha, scale=1 / 255))
     if not alpha.any():
         return

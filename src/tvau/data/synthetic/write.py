@@ -54,7 +54,10 @@ class Job:
 
 
 def jobs(videos: Mapping[str, int], seed: int, size: tuple[int, int], frames: int, fps: float) -> list[Job]:
-    """Every video of a data set: half of each split abnormal, kinds and scenes in turn. Raises DataError for a bad split."""
+    """Every video of a data set: half of each split abnormal, kinds and scenes in turn.
+
+    Raises DataError for an unknown split or a count below 0.
+    """
     unknown = set(videos) - set(SPLITS)
     if unknown or any(n < 0 for n in videos.values()):
         raise DataError(f"videos={dict(videos)}; expected counts of 0 or more for: {', '.join(SPLITS)}")
@@ -75,7 +78,9 @@ def jobs(videos: Mapping[str, int], seed: int, size: tuple[int, int], frames: in
             name = f"{'abnormal' if kind else 'normal'}_scene_{number}_scenario_{numbers[key]}"
             subtle = str(random.choice(_SUBTLE)) if kind else ""
             most = int(random.choice((2, 4, 6, 11)))
-            out.append(Job(name, split, int(random.integers(1 << 31)), number, kind, subtle, (1, most), frames, fps, size))
+            out.append(
+                Job(name, split, int(random.integers(1 << 31)), number, kind, subtle, (1, most), frames, fps, size)
+            )
     return out
 
 
@@ -85,8 +90,8 @@ def write(
 ) -> None:  # fmt: skip
     """Make a data set under `root`: videos, id maps, tracks, lists, names, dialogs.jsonl and world.json.
 
-    `videos` counts the videos of each of SPLITS, half of them abnormal. Videos that are complete on disk are kept, so an
-    interrupted run goes on where it stopped; the bytes do not depend on the number of workers.
+    `videos` counts the videos of each of SPLITS, half of them abnormal. Videos that are complete on disk are kept, so
+    an interrupted run goes on where it stopped; the bytes do not depend on the number of workers.
     """
     root = Path(root)
     todo = jobs(videos, seed, size, frames, fps)
@@ -193,7 +198,8 @@ def _part(root: Path, job: Job) -> dict[str, Any] | None:
         return None
     folder = root / f"Scene{job.scene}"
     complete = (folder / f"{job.video}.mp4").is_file() and all(
-        (folder / f"{job.video}_annotations" / f"{job.video}_{frame:04d}_gt.png").is_file() for frame in range(job.frames)
+        (folder / f"{job.video}_annotations" / f"{job.video}_{frame:04d}_gt.png").is_file()
+        for frame in range(job.frames)
     )
     return part if complete and part["job"] == json.loads(json.dumps(asdict(job))) else None
 
@@ -205,7 +211,9 @@ def _index(root: Path, todo: Iterable[Job], seed: int) -> None:
     (root / "scripts").mkdir(exist_ok=True)
     for split, (_, _, title) in SPLITS.items():
         for group in ("normal", "abnormal"):
-            names = [job.video for job in todo if job.split == split and (job.kind is not None) == (group == "abnormal")]
+            names = [
+                job.video for job in todo if job.split == split and (job.kind is not None) == (group == "abnormal")
+            ]
             _save(root / "scripts" / f"{group}_{title}_video_names.txt", "".join(f"{n}\n" for n in names).encode())
     names_of = {video: part["names"] for video, part in parts.items()}
     _save(root / "scripts" / "object_names_per_video.json", json.dumps(names_of, indent=1).encode())

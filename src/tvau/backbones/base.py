@@ -1,0 +1,105 @@
+"""The contract between tvau and any video LVLM: one vision pass, anomaly prompts, and a dialog on one cache."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from transformers import Cache
+from transformers.utils import ModelOutput
+
+from tvau.types import Turn
+
+Inputs = dict[str, Tensor]  # what `prepare` makes: ids, masks, positions, labels and the tower's pixels
+
+
+@dataclass
+class VisionPass:
+    """What one pass of the vision tower leaves behind; nothing encodes the video twice."""
+
+    hidden: dict[int, Tensor]  # k = output of the k-th block (1-based) -> [B, T', Dv, H', W'], true raster order
+    output: ModelOutput  # the same pass in the library's own form, handed back to the language model
+
+
+@dataclass
+class Dialog:
+    """Everything the next turn needs; no dialog state lives on the model."""
+
+    cache: Cache
+    mask: Tensor  # [B, L] 1 where a token was fed, 0 where padding
+    position: Tensor  # [B, 1] or [3, B, 1], position of the last token fed
+    logits: Tensor  # [B, V] after the last token fed
+
+
+class VideoLVLM(nn.Module, ABC):
+    """A frozen video LVLM. Later parts take its numbers and tensors, never the model itself.
+
+    Attributes:
+        name: what a checkpoint of tvau remembers it by.
+        hidden_size: width D of the language model.
+        vision_size: width Dv of the vision tower's blocks.
+        depth: number of blocks of the vision tower.
+        blocks: 1-based blocks whose outputs `encode` returns (eq. 4).
+        prompt_scale: root mean square of a token embedding, the scale on which anomaly prompts should start.
+    """
+
+    name: str
+    hidden_size: int
+    vision_size: int
+    depth: int
+    blocks: tuple[int, ...]
+    prompt_scale: float
+
+    @abstractmethod
+    def grid(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
+        """(T', H', W') of the hidden states for a clip. Raises BackboneError where the tower cannot hold it."""
+
+    @abstractmethod
+    def prepare(self, video: Tensor, dialogs: Sequence[Sequence[Turn]], prompts: int, fps: Sequence[float]) -> Inputs:
+        """Tokens, positions and pixels for clips and their dialogs.
+
+        Args:
+            video: uint8 [B, T, 3, H, W].
+            dialogs: the turns of each clip. An answer of "" is left open for `start` and must be the last.
+            prompts: number N of anomaly prompts between the visual tokens and the first question (eq. 14).
+            fps: frames a second of each clip (not of its source).
+
+        Raises:
+            BackboneError: the tower cannot hold such clips.
+        """
+
+    @abstractmethod
+    def encode(self, inputs: Inputs) -> VisionPass:
+        """One pass of the vision tower (eq. 4)."""
+
+    @abstractmethod
+    def encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """The text encoder E_t of eq. 2: token features [N, L, D] and their mask [N, L]."""
+
+    @abstractmethod
+    def forward(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None) -> Tensor:
+        """Logits [B, L, V] for [P_V; P_An; P_Q] (eq. 14); prompts are [B, N, D]."""
+
+    @abstractmethod
+    def loss(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None) -> Tensor:
+        """Mean cross entropy of the answers' tokens, the end of turn included; a scalar."""
+
+    @abstractmethod
+    def start(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None) -> Dialog:
+        """Feeds video, prompts and the first question."""
+
+    @abstractmethod
+    def ask(self, dialog: Dialog, questions: Sequence[str]) -> None:
+        """Feeds the next question of each clip, after `generate` has answered the last one."""
+
+    @abstractmethod
+    def generate(self, dialog: Dialog, most: int = 64) -> list[str]:
+        """Greedy answers of at most `most` tokens, one for each clip."""
+
+    @abstractmethod
+    def add_lora(self, rank: int, alpha: int, dropout: float = 0.0) -> None:
+        """Adds LoRA to the language model, and to nothing else."""
+
+    @abstractmethod
+    def unfreeze(self) -> None:
+        """Makes every weight trainable (pretraining of the nano LVLM)."""

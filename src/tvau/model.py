@@ -1,0 +1,114 @@
+"""T-VAU: the paper's figure 2 in code."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from tvau.backbones import Inputs, VideoLVLM, VisionPass
+from tvau.heatmap_decoder import AnomalyHeatmapDecoder, heatmap, pool_text
+from tvau.losses import enlarge
+from tvau.region_encoder import RegionAwareAnomalyEncoder
+from tvau.types import Batch, Turn, clip_rates
+
+
+@dataclass
+class Evidence:
+    """All that one pass over a clip yields before a word is spoken."""
+
+    inputs: Inputs
+    vision: VisionPass
+    maps: Tensor | None  # H_c [B, T', 2, H', W'] (eq. 6); None without a decoder
+    prompts: Tensor | None  # P_An [B, N, D] (eq. 13); None without an encoder
+
+
+@torch.no_grad()
+def text_features(backbone: VideoLVLM, prompts: Mapping[str, Sequence[str]]) -> Tensor:
+    """T_c of eq. 2-3 for "normal" and "abnormal" prompts: [2, D]."""
+    return torch.stack([pool_text(*backbone.encode_text(prompts[c])) for c in ("normal", "abnormal")]).float()
+
+
+class TVAU(nn.Module):
+    """The four stages composed: vision pass, heatmaps, anomaly prompts, dialog.
+
+    Args:
+        backbone: the LVLM.
+        decoder: AHD; None: no heatmaps (pretraining, or an LVLM alone).
+        encoder: RAE; None: nothing is inserted before the question. Needs the decoder.
+        text: [2, D], the normal and the abnormal text feature of the decoder (eq. 3), from `text_features`.
+    """
+
+    text: Tensor
+
+    def __init__(
+        self,
+        backbone: VideoLVLM,
+        decoder: AnomalyHeatmapDecoder | None = None,
+        encoder: RegionAwareAnomalyEncoder | None = None,
+        text: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.decoder, self.encoder = backbone, decoder, encoder
+        # the prompts are fixed: their features are computed once and travel in the checkpoint
+        self.register_buffer("text", torch.zeros(2, backbone.hidden_size) if text is None else text)
+
+    def look(self, batch: Batch, dialogs: Sequence[Sequence[Turn]]) -> Evidence:
+        """Everything up to the language model: one vision pass, heatmaps and anomaly prompts.
+
+        Args:
+            batch: clips.
+            dialogs: the turns of each clip; an answer of "" is left open.
+        """
+        video = batch["video"]
+        times, _, _ = self.backbone.grid(video.shape[1], *video.shape[-2:])
+        count = self.encoder.prompts(times) if self.encoder else 0
+        inputs = self.backbone.prepare(video, dialogs, count, clip_rates(batch))
+        vision = self.backbone.encode(inputs)  # eq. 4
+        hidden = {k: h.float() for k, h in vision.hidden.items()}
+        maps = self.decoder(hidden, self.text) if self.decoder else None  # eq. 5-6
+        prompts = self.encoder(maps) if self.encoder else None  # eq. 9-13
+        return Evidence(inputs, vision, maps, prompts)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Loss of the dialogs' answers given video, anomaly prompts and questions (eq. 14)."""
+        seen = self.look(batch, batch["turns"])
+        return self.backbone.loss(seen.inputs, seen.vision, seen.prompts)
+
+    def maps(self, batch: Batch) -> Tensor:
+        """Similarity maps H_c (eq. 6): [B, T', 2, H', W']. Needs the decoder; no word is read or said."""
+        return cast(Tensor, self.look(batch, [[Turn(task="", question="?", answer="")] for _ in batch["name"]]).maps)
+
+    def heatmaps(self, batch: Batch) -> Tensor:
+        """Heatmaps H (eq. 7-8) at the size of the frames: [B, T, H, W] in [0, 1]."""
+        return self.enlarge(self.maps(batch), batch)
+
+    @staticmethod
+    def enlarge(maps: Tensor, batch: Batch) -> Tensor:
+        """H_c [B, T', 2, H', W'] -> heatmaps at the size of the frames [B, T, H, W]."""
+        frames, _, height, width = batch["video"].shape[1:]
+        return enlarge(heatmap(maps), frames, height, width)
+
+    @torch.no_grad()
+    def converse(
+        self, batch: Batch, questions: Sequence[Sequence[str]], most: int = 64
+    ) -> tuple[list[list[str]], Tensor | None]:
+        """Asks each clip its questions, turn after turn on one cache, after one vision pass.
+
+        Args:
+            questions: for each clip as many questions as for every other.
+            most: tokens an answer has at most.
+
+        Returns:
+            The answers of each clip, and the heatmaps [B, T, H, W] (None without a decoder).
+        """
+        first = [[Turn(task="", question=own[0], answer="")] for own in questions]
+        seen = self.look(batch, first)
+        dialog = self.backbone.start(seen.inputs, seen.vision, seen.prompts)
+        answers = [self.backbone.generate(dialog, most)]
+        for later in zip(*[own[1:] for own in questions], strict=True):
+            self.backbone.ask(dialog, later)
+            answers.append(self.backbone.generate(dialog, most))
+        maps = None if seen.maps is None else self.enlarge(seen.maps, batch)
+        return [list(own) for own in zip(*answers, strict=True)], maps

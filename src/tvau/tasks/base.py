@@ -1,0 +1,147 @@
+"""What the stages share: the optimizer, small checkpoints bound to their backbone, and results as JSON."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import cos, pi
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from tvau.backbones import VideoLVLM
+from tvau.errors import CheckpointError
+from tvau.heatmap_decoder import AnomalyHeatmapDecoder
+from tvau.model import TVAU
+
+FROZEN = "model.backbone."
+
+
+class Task(lightning.LightningModule):
+    """Base of the stages; `model` is the composed T-VAU.
+
+    A checkpoint holds what was trained, the prompt features and the hyperparameters, never the frozen LVLM.
+
+    Args:
+        learning_rate, weight_decay: of AdamW.
+        warmup: steps of linear warm-up, before a cosine down to 0 over all steps.
+    """
+
+    model: TVAU
+    decoder_options: dict[str, Any] | None = None
+
+    def __init__(self, learning_rate: float, weight_decay: float, warmup: int) -> None:
+        super().__init__()
+        self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
+        self.strict_loading = False
+
+    def configure_optimizers(self) -> Any:
+        """AdamW on what is trained; weights of one dimension (norms, biases, scales) do not decay."""
+        trained = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        steps = max(int(self.trainer.estimated_stepping_batches), 1)
+
+        def rate(step: int) -> float:
+            return min((step + 1) / max(self.warmup, 1), 1.0) * (1 + cos(pi * min(step / steps, 1))) / 2
+
+        optimizer = AdamW([g for g in groups if g["params"]], lr=self.learning_rate, betas=(0.9, 0.98))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, rate), "interval": "step"}}
+
+    # ---- checkpoints ----
+
+    def _kept(self, key: str) -> bool:
+        return not key.startswith(FROZEN) or "lora_" in key or not getattr(self.model.backbone, "frozen", True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Drops the frozen LVLM and says to which LVLM the rest belongs."""
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if self._kept(k)}
+        checkpoint["backbone"] = identity(self.model.backbone)
+        checkpoint["decoder"] = self.decoder_options
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Raises CheckpointError for a checkpoint of another backbone, or one that lacks trained parts."""
+        check_identity(checkpoint, self.model.backbone, "the checkpoint")
+        wanted = {k: tuple(v.shape) for k, v in self.state_dict().items() if self._kept(k)}
+        given = {k: tuple(v.shape) for k, v in checkpoint["state_dict"].items()}
+        if wanted != given:
+            wrong = sorted(k for k in wanted.keys() | given.keys() if wanted.get(k) != given.get(k))
+            raise CheckpointError(
+                f"the checkpoint does not fit this model, {len(wrong)} parts differ (first: {wrong[0]}): was it trained "
+                "with the same task and options (heatmap, view, lora_rank)?"
+            )
+
+    # ---- results ----
+
+    def split_name(self, index: int) -> str:
+        """Name of a test loader."""
+        names = getattr(getattr(self.trainer, "datamodule", None), "test_names", None)
+        return names[index] if names else str(index)
+
+    def publish(self, results: dict[str, Any]) -> None:
+        """Writes `test.json` into the run's folder, whole or not at all."""
+        if not self.trainer.is_global_zero:
+            return
+        path = Path(self.trainer.default_root_dir) / "test.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as temporary:
+            temporary.write_text(json.dumps(results, indent=2))
+        self.print(f"results: {path}")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary name that becomes `path` only if nothing fails."""
+    temporary = path.with_name(f".{path.name}.part")
+    yield temporary
+    temporary.replace(path)
+
+
+def identity(backbone: VideoLVLM) -> dict[str, Any]:
+    """What a checkpoint remembers of its backbone."""
+    return {
+        "name": backbone.name, "hidden_size": backbone.hidden_size, "vision_size": backbone.vision_size,
+        "depth": backbone.depth, "blocks": list(backbone.blocks),
+    }  # fmt: skip
+
+
+def check_identity(checkpoint: dict[str, Any], backbone: VideoLVLM, what: object) -> None:
+    """Raises CheckpointError where a checkpoint was trained on another backbone."""
+    given, expected = checkpoint.get("backbone"), identity(backbone)
+    if given is None:
+        raise CheckpointError(f"{what} is no checkpoint of tvau: it does not say to which backbone it belongs")
+    if given != expected:
+        different = ", ".join(f"{k} {given.get(k)} instead of {v}" for k, v in expected.items() if given.get(k) != v)
+        raise CheckpointError(
+            f"{what} belongs to another backbone: {different}. Choose its backbone by --model.backbone, or train anew"
+        )
+
+
+def load_decoder(path: str, backbone: VideoLVLM) -> tuple[AnomalyHeatmapDecoder, Tensor, dict[str, Any]]:
+    """The trained heatmap decoder of a checkpoint, its text features [2, D] and its options.
+
+    Raises:
+        CheckpointError: no such file, not a checkpoint of tvau, without a decoder, or of another backbone.
+    """
+    if not Path(path).is_file():
+        raise CheckpointError(f"{path}: no such checkpoint; train stage 1 first (tvau fit --config .../heatmap.yaml)")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds; all mean that this is no checkpoint one may trust
+        raise CheckpointError(f"{path} cannot be read as a checkpoint ({str(error).splitlines()[0]})") from error
+    if not isinstance(checkpoint, dict):
+        raise CheckpointError(f"{path} is no checkpoint of tvau")
+    check_identity(checkpoint, backbone, path)
+    options, state = checkpoint.get("decoder"), checkpoint["state_dict"]
+    if options is None:
+        raise CheckpointError(f"{path} holds no heatmap decoder: give a checkpoint of stage 1")
+    decoder = AnomalyHeatmapDecoder(backbone.vision_size, backbone.hidden_size, backbone.blocks, **options)
+    prefix = "model.decoder."
+    decoder.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+    return decoder, state["model.text"], options

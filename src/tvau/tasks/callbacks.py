@@ -1,0 +1,110 @@
+"""What happens beside training: pictures in the log, predictions on disk, a pretrained backbone saved."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from tvau.tasks.base import Task
+from tvau.types import Batch
+from tvau.viz.overlay import key_frames
+from tvau.viz.predictions import write_prediction
+
+
+class HeatmapPictures(Callback):
+    """Puts key frames of the first validation clips, with truth and heatmap, into TensorBoard.
+
+    Args:
+        clips: number of clips.
+    """
+
+    def __init__(self, clips: int = 4) -> None:
+        self.clips = clips
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Batch, index: int, dataloader_idx: int = 0
+    ) -> None:
+        """Logs the pictures of the first batch."""
+        if index or not isinstance(outputs, Tensor):
+            return
+        for i in range(min(self.clips, len(batch["name"]))):
+            pictures = batch["video"][i].movedim(1, -1).cpu().numpy()
+            picture = key_frames(pictures, outputs[i].float().cpu().numpy(), batch["mask"][i].cpu().numpy())
+            for logger in trainer.loggers:
+                if hasattr(logger.experiment, "add_image"):
+                    name = f"heatmaps/{i}"
+                    logger.experiment.add_image(name, picture, trainer.global_step, dataformats="HWC")
+
+
+class PredictionWriter(Callback):
+    """Writes overlay, scores and dialog of each video as soon as its last window is done.
+
+    Args:
+        folder: where each video gets a folder of its own.
+    """
+
+    def __init__(self, folder: str = "predictions") -> None:
+        self.folder = Path(folder)
+        self.name: str | None = None
+        self.windows: list[dict[str, Any]] = []
+
+    def on_predict_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Batch, index: int, dataloader_idx: int = 0
+    ) -> None:
+        """Keeps the windows of a video together; they come in order, one video after the other."""
+        for i, name in enumerate(batch["name"]):
+            if name != self.name:
+                self._write(trainer)
+                self.name = name
+            self.windows.append(
+                {
+                    "frames": batch["frames"][i].cpu().numpy(), "heatmaps": outputs["heatmaps"][i].float().cpu().numpy(),
+                    "scores": outputs["scores"][i].float().cpu().numpy(), "turns": outputs["turns"][i],
+                }
+            )  # fmt: skip
+
+    def on_predict_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Writes the last video."""
+        self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
+        if not self.windows:
+            return
+        name, windows, self.windows = cast(str, self.name), self.windows, []
+        frames = np.concatenate([w["frames"] for w in windows])
+        at, where = np.unique(frames, return_inverse=True)  # overlapping windows: their mean
+        weight = np.bincount(where)
+        heatmaps = np.zeros((len(at), *windows[0]["heatmaps"].shape[1:]), np.float32)
+        np.add.at(heatmaps, where, np.concatenate([w["heatmaps"] for w in windows]))
+        scores = np.bincount(where, np.concatenate([w["scores"] for w in windows])) / weight
+        dialogs = [{"frames": [int(w["frames"][0]), int(w["frames"][-1])], "turns": w["turns"]} for w in windows]
+        source = cast(Any, trainer).datamodule.paths[name]
+        folder = self.folder / name
+        write_prediction(folder, source, at, heatmaps / weight[:, None, None], scores, dialogs)
+        print(f"{name}: highest score {scores.max():.3f} at frame {at[scores.argmax()]} -> {folder}")
+
+
+class SaveBackbone(Callback):
+    """Saves a pretrained backbone as an ordinary checkpoint folder, now and then and at the end.
+
+    Args:
+        folder: where to; its other files stay.
+        every: steps between two saves.
+    """
+
+    def __init__(self, folder: str, every: int = 500) -> None:
+        self.folder, self.every = folder, every
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
+        """Saves every so many steps."""
+        if trainer.global_step % self.every == 0:
+            self.on_fit_end(trainer, module)
+
+    def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Saves."""
+        if trainer.is_global_zero:
+            cast(Any, cast(Task, module).model.backbone).lm.save_pretrained(self.folder)
+
+

@@ -1,0 +1,146 @@
+"""Stage 2: the region-aware encoder and LoRA learn to speak about what the heatmaps show."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from tvau.backbones import VideoLVLM
+from tvau.backbones.huggingface import HuggingFaceLVLM
+from tvau.data.language import FLOW
+from tvau.metrics import TextScores
+from tvau.model import TVAU
+from tvau.region_encoder import RegionAwareAnomalyEncoder, View
+from tvau.tasks.base import Task, load_decoder
+from tvau.tasks.dense import Pretraining
+from tvau.tasks.maps import MapScores, frame_scores
+from tvau.types import Batch
+
+
+class DialogTask(Task):
+    """Trains the region encoder and LoRA on dialogs; the heatmap decoder comes from stage 1 and stays frozen.
+
+    Without `heatmap` it is the LVLM tuned alone, the baseline. With `pretrain` every weight of the LVLM is trained.
+
+    Args:
+        backbone: the LVLM.
+        heatmap: a checkpoint that holds a trained heatmap decoder (stage 1, or an earlier stage 2).
+        view: what the region encoder sees; "difference" is the paper's. None: no anomaly prompts.
+        channels, base: C_h and N_base of the region encoder.
+        lora_rank, lora_alpha, lora_dropout: of LoRA on the language model; rank 0: none.
+        questions: what `predict` asks; the default is the paper's dialog flow.
+        most: tokens an answer has at most.
+        pretrain: train everything on answers and dense labels (for nano).
+        dense_weight, packed, tower_steps: of the pretraining, see `Pretraining`.
+        learning_rate, weight_decay, warmup: see `Task`.
+    """
+
+    def __init__(
+        self,
+        backbone: VideoLVLM,
+        heatmap: str | None = None,
+        view: View | None = "difference",
+        channels: int = 64,
+        base: int = 10,
+        lora_rank: int = 16,
+        lora_alpha: int = 32,
+        lora_dropout: float = 0.0,
+        questions: Sequence[str] = FLOW,
+        most: int = 48,
+        pretrain: bool = False,
+        dense_weight: float = 0.3,
+        packed: float = 0.8,
+        tower_steps: int = 10**9,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.01,
+        warmup: int = 20,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay, warmup)
+        self.questions, self.most = list(questions), most
+        decoder, text, encoder = None, None, None
+        if heatmap is not None:
+            decoder, text, self.decoder_options = load_decoder(heatmap, backbone)
+            decoder.requires_grad_(False)
+            if view is not None:
+                encoder = RegionAwareAnomalyEncoder(backbone.hidden_size, view, channels, base, backbone.prompt_scale)
+        self.model = TVAU(backbone, decoder, encoder, text)
+        self.pretraining: Pretraining | None = None
+        if pretrain:
+            backbone.unfreeze()
+            self.pretraining = Pretraining(cast(HuggingFaceLVLM, backbone), dense_weight, packed, tower_steps)
+        elif lora_rank:
+            backbone.add_lora(lora_rank, lora_alpha, lora_dropout)
+        self.scores: nn.ModuleDict = nn.ModuleDict()
+
+    # ---- training ----
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Cross entropy of the answers."""
+        if self.pretraining is not None:
+            losses = self.pretraining(self.model.backbone, batch, self.global_step)
+            self.log_dict({f"train/{k}": v for k, v in losses.items()}, prog_bar=False, batch_size=len(batch["name"]))
+            return losses["loss"]
+        loss = self.model(batch)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["name"]))
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """The same on validation clips."""
+        self.log("validation/loss", self.model(batch), prog_bar=True, batch_size=len(batch["name"]), sync_dist=True)
+
+    # ---- test ----
+
+    def on_test_start(self) -> None:
+        """One set of scores for each split."""
+        self.scores.clear()
+
+    def test_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
+        """Asks each clip its reference's questions, turn after turn, and keeps heatmaps and answers."""
+        name = self.split_name(dataloader_idx)
+        if f"text_{name}" not in self.scores:
+            self.scores[f"text_{name}"] = TextScores().to(self.device)
+            self.scores[f"maps_{name}"] = MapScores().to(self.device)
+        for part in by_length(batch):
+            turns = part["turns"]
+            answers, heatmaps = self.model.converse(part, [[t["question"] for t in own] for own in turns], self.most)
+            flat = [(t, a) for own, said in zip(turns, answers, strict=True) for t, a in zip(own, said, strict=True)]
+            clips = [f"{n}:{int(f[0])}" for n, f, own in zip(part["name"], part["frames"], turns, strict=True) for _ in own]
+            cast(TextScores, self.scores[f"text_{name}"]).update(
+                [t["task"] for t, _ in flat], [a for _, a in flat], [t["answer"] for t, _ in flat], clips
+            )
+            if heatmaps is not None and "mask" in part:
+                cast(MapScores, self.scores[f"maps_{name}"]).update(part, heatmaps)
+
+    def on_test_end(self) -> None:
+        """Writes `test.json`: {method: {split: {"frame": ..., "pixel": ..., "text": ...}}}."""
+        results: dict[str, dict[str, Any]] = defaultdict(dict)
+        for key, score in self.scores.items():
+            kind, name = key.split("_", 1)
+            if kind == "text":
+                results[name]["text"] = cast(TextScores, score).compute()
+            elif (maps := cast(MapScores, score)).seen:
+                results[name] |= maps.compute()
+        self.publish({"tvau" if self.model.encoder else "lvlm": results})
+
+    # ---- predict ----
+
+    def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Heatmaps [B, T, H, W], frame scores [B, T] and answers of each clip."""
+        answers, heatmaps = self.model.converse(batch, [self.questions] * len(batch["name"]), self.most)
+        turns = [
+            [{"task": "", "question": q, "answer": a} for q, a in zip(self.questions, own, strict=True)] for own in answers
+        ]
+        maps = torch.zeros_like(batch["video"][:, :, 0], dtype=torch.float) if heatmaps is None else heatmaps
+        return {"heatmaps": maps, "scores": frame_scores(maps), "turns": turns}
+
+
+def by_length(batch: Batch) -> list[Batch]:
+    """The batch in parts whose dialogs have equally many turns; clips without turns are left out."""
+    lengths = sorted({len(turns) for turns in batch["turns"]} - {0})
+    parts = []
+    for length in lengths:
+        rows = [i for i, turns in enumerate(batch["turns"]) if len(turns) == length]
+        parts.append({k: v[rows] if isinstance(v, Tensor) else [v[i] for i in rows] for k, v in batch.items()})  # type: ignore[index]
+    return cast(list[Batch], parts)

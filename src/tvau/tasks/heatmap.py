@@ -1,0 +1,99 @@
+"""Stage 1: the heatmap decoder learns to align the frozen tower's hidden states with the text prompts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from tvau.backbones import VideoLVLM
+from tvau.heatmap_decoder import AnomalyHeatmapDecoder
+from tvau.losses import map_loss
+from tvau.model import TVAU, text_features
+from tvau.prompts import PROMPTS
+from tvau.tasks.base import Task
+from tvau.tasks.maps import MapScores, frame_scores, median_difference
+from tvau.types import Batch
+
+OURS, MEDIAN = "tvau", "median difference"
+
+
+class HeatmapTask(Task):
+    """Trains the heatmap decoder alone; the test compares it with the temporal median difference.
+
+    Args:
+        backbone: the LVLM, frozen.
+        prompts: "normal" and "abnormal" texts (eq. 2).
+        width, weight: see `AnomalyHeatmapDecoder`.
+        positive_weight, dice_weight: see `map_loss`.
+        learning_rate, weight_decay, warmup: see `Task`.
+    """
+
+    def __init__(
+        self,
+        backbone: VideoLVLM,
+        prompts: Mapping[str, Sequence[str]] = PROMPTS,
+        width: int | None = None,
+        weight: float = 10.0,
+        positive_weight: float = 5.0,
+        dice_weight: float = 0.5,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 0.01,
+        warmup: int = 20,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay, warmup)
+        self.positive_weight, self.dice_weight = positive_weight, dice_weight
+        self.decoder_options = {"width": width, "weight": weight}
+        decoder = AnomalyHeatmapDecoder(backbone.vision_size, backbone.hidden_size, backbone.blocks, width, weight)
+        self.model = TVAU(backbone, decoder, text=text_features(backbone, prompts))
+        self.scores = nn.ModuleDict()
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Loss of the maps against the masks."""
+        loss = map_loss(self.model.maps(batch), batch["mask"], self.positive_weight, self.dice_weight)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["name"]))
+        return loss
+
+    def on_validation_start(self) -> None:
+        """Fresh scores for every validation."""
+        self.scores["validation"] = MapScores().to(self.device)
+
+    def validation_step(self, batch: Batch, index: int) -> Tensor:
+        """The same loss on validation clips; returns their heatmaps [B, T, H, W] for the pictures in the log."""
+        maps = self.model.maps(batch)
+        loss = map_loss(maps, batch["mask"], self.positive_weight, self.dice_weight)
+        self.log("validation/loss", loss, prog_bar=True, batch_size=len(batch["name"]), sync_dist=True)
+        heatmaps = self.model.enlarge(maps, batch)
+        cast(MapScores, self.scores["validation"]).update(batch, heatmaps)
+        return heatmaps
+
+    def on_validation_epoch_end(self) -> None:
+        """Frame AUC and pixel average precision of the validation split."""
+        scores = cast(MapScores, self.scores["validation"]).compute()
+        for kind, name in (("frame", "micro_auc"), ("pixel", "average_precision")):
+            if name in scores[kind]:
+                self.log(f"validation/{name}", scores[kind][name], prog_bar=True, sync_dist=False)
+
+    def on_test_start(self) -> None:
+        """One set of scores for each split and method."""
+        self.scores.clear()
+
+    def test_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
+        """Scores our heatmaps and the baseline's on the same clips."""
+        for method, heatmaps in ((OURS, self.model.heatmaps(batch)), (MEDIAN, median_difference(batch["video"]))):
+            key = f"{self.split_name(dataloader_idx)}/{method}"
+            if key not in self.scores:
+                self.scores[key] = MapScores().to(self.device)
+            cast(MapScores, self.scores[key]).update(batch, heatmaps)
+
+    def on_test_end(self) -> None:
+        """Writes `test.json`: {method: {split: {"frame": ..., "pixel": ...}}}."""
+        results: dict[str, dict[str, Any]] = {}
+        for key, scores in self.scores.items():
+            split, method = key.split("/")
+            results.setdefault(method, {})[split] = cast(MapScores, scores).compute()
+        self.publish(results)
+
+    def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Heatmaps [B, T, H, W], frame scores [B, T], and no words."""
+        heatmaps = self.model.heatmaps(batch)
+        return {"heatmaps": heatmaps, "scores": frame_scores(heatmaps), "turns": [[] for _ in batch["name"]]}

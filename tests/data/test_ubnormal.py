@@ -1,0 +1,324 @@
+"""UBnormal's layout with every trap of it; and what wrong copies of it say."""
+
+import json
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from tvau.data.module import collate
+from tvau.data.tracks import Track, read_tracks
+from tvau.data.ubnormal import UBnormal, UBnormalFiles, read_object_names
+from tvau.errors import DataError
+from tvau.types import Batch, Sample
+
+NORMAL, ABNORMAL = "normal_scene_1_scenario_1", "abnormal_scene_12_scenario1_1_fog"
+
+
+@pytest.fixture
+def small(world: Any) -> Any:
+    """One normal video without id maps, and an abnormal one whose object 2 is abnormal in frames 4..10."""
+    for split in ("training", "validation", "test"):
+        world.add(NORMAL, split, maps=False)
+        world.add(ABNORMAL, split, tracks="2.0, 4.0, 10.0\r\n\r\n")
+    return world
+
+
+def data(world: Any, stage: str = "test", **options: Any) -> UBnormal:
+    chosen = {"frames": 8, "size": (24, 32), "batch_size": 2, "num_workers": 0, "turns": None, **options}
+    module = UBnormal(str(world.root), **chosen)
+    module.setup(stage)
+    return module
+
+
+def samples(world: Any, **options: Any) -> list[Sample]:
+    dataset = data(world, **options).splits["test"]
+    return [dataset[at] for at in range(len(dataset))]
+
+
+def test_masks_are_the_pixels_of_active_tracks(small: Any) -> None:
+    found = samples(small, size=None)
+    assert [(s["name"], s["frames"][0].item()) for s in found] == [
+        (name, start) for name in (NORMAL, ABNORMAL) for start in (0, 8, 12)
+    ]
+    assert not any(s["mask"].any() for s in found[:3])
+    first = found[3]
+    assert first["video"].shape == (8, 3, 48, 64)
+    assert first["video"].dtype == torch.uint8
+    assert (first["mask"].dtype, first["fps"], first["turns"]) == (torch.bool, 25.0, [])
+    expected = torch.zeros(8, 48, 64, dtype=torch.bool)
+    for frame in range(4, 8):
+        expected[frame, 24:40, frame : frame + 16] = True
+    assert torch.equal(first["mask"], expected)
+    assert found[4]["mask"].any((1, 2)).tolist() == [True] * 3 + [False] * 5
+
+
+def test_frames_and_masks_are_resized_together(small: Any) -> None:
+    (clip,) = (s for s in samples(small, ids=True) if s["name"] == ABNORMAL and s["frames"][0] == 0)
+    assert clip["video"].shape == (8, 3, 24, 32)
+    assert clip["mask"].shape == (8, 24, 32)
+    assert clip["mask"][4].nonzero().min(0).values.tolist() == [12, 2]
+    assert clip["mask"][4].nonzero().max(0).values.tolist() == [19, 9]
+    assert clip["ids"].dtype == torch.uint8
+    assert clip["ids"][0].unique().tolist() == [0, 1, 2]  # the normal object too, and before the track begins
+
+
+def test_ids_of_a_normal_video_without_maps_are_background(small: Any) -> None:
+    assert not samples(small, ids=True)[0]["ids"].any()
+
+
+def test_new_tracks_count_where_the_user_prefers_them(small: Any) -> None:
+    (small.annotations(ABNORMAL) / f"{ABNORMAL}_new_tracks.txt").write_text("1,0,1\n2,0,0\n")
+    assert samples(small)[3]["mask"].any((1, 2)).tolist() == [False] * 4 + [True] * 4
+    assert samples(small, tracks="new_tracks")[3]["mask"].any((1, 2)).tolist() == [True] * 2 + [False] * 6
+    (small.annotations(ABNORMAL) / f"{ABNORMAL}_tracks.txt").unlink()
+    assert samples(small)[3]["mask"].any((1, 2)).tolist() == [True] * 2 + [False] * 6
+
+
+def test_tracks_may_end_after_the_video_and_maps_be_missing_outside_tracks(small: Any) -> None:
+    (small.annotations(ABNORMAL) / f"{ABNORMAL}_tracks.txt").write_text("2,18,20")
+    (small.annotations(ABNORMAL) / f"{ABNORMAL}_0003_gt.png").unlink()
+    assert samples(small)[5]["mask"].any((1, 2)).tolist() == [False] * 6 + [True] * 2
+
+
+def test_an_abnormal_object_may_be_invisible_and_maps_have_a_palette(small: Any) -> None:
+    path = small.annotations(ABNORMAL) / f"{ABNORMAL}_0005_gt.png"
+    with Image.open(path) as image:
+        image.putpalette(range(256), "L")
+        image.save(path)
+    Image.new("L", (64, 48)).save(path.with_name(f"{ABNORMAL}_0006_gt.png"))
+    assert samples(small)[3]["mask"].any((1, 2)).tolist() == [False] * 4 + [True, True, False, True]
+
+
+# ---- dialogs ----
+
+
+def test_dialog_clips_are_spread_over_their_frames(small: Any) -> None:
+    small.dialogs((ABNORMAL, 1, 18, "target"), (NORMAL, 0, 7, "judgement"), (ABNORMAL, 1, 18, "trajectory"))
+    normal, abnormal = samples(small, clips="dialogs")
+    assert abnormal["frames"].tolist() == list(range(1, 17, 2))
+    assert [turn["task"] for turn in abnormal["turns"]] == ["target", "trajectory"]
+    assert normal["turns"] == [{"task": "judgement", "question": "judgement?", "answer": "judgement."}]
+    (only,) = samples(small, clips="dialogs", turns=["target"])
+    assert [turn["task"] for turn in only["turns"]] == ["target"]
+
+
+def test_a_window_over_the_frames_of_a_dialog_has_its_turns(small: Any) -> None:
+    small.dialogs((ABNORMAL, 8, 15, "target"), (ABNORMAL, 3, 5, "trajectory"))
+    assert [len(s["turns"]) for s in samples(small)] == [0, 0, 0, 0, 1, 0]
+
+
+def test_dialogs_that_do_not_fit(small: Any) -> None:
+    with pytest.raises(DataError, match=r"dialogs\.jsonl: the dialogs cannot be read"):
+        samples(small, clips="dialogs")
+    small.dialogs((ABNORMAL, 0, 6, "target"))
+    with pytest.raises(DataError, match=r"frames 0\.\.6 are 7 frames; a clip needs 8"):
+        samples(small, clips="dialogs")
+    small.dialogs((ABNORMAL, 0, 20, "target"))
+    with pytest.raises(DataError, match=r"frames 0\.\.20, but the video ends with frame 19"):
+        samples(small, clips="dialogs")
+    small.dialogs(("abnormal_scene_9_scenario_9", 0, 9, "target"))
+    with pytest.raises(DataError, match=r"line 1: the video 'abnormal_scene_9_scenario_9' is not in"):
+        samples(small)
+
+
+# ---- loaders ----
+
+
+def test_splits_come_from_their_lists_and_test_has_a_loader_for_each(small: Any) -> None:
+    small.add("abnormal_scene_3_scenario_2", "test_novel", tracks="2,0,3")
+    module = data(small, test_splits=["test", "test_novel"])
+    assert module.test_names == ["test", "test_novel"]
+    names = [[name for batch in loader for name in batch["name"]] for loader in module.test_dataloader()]
+    assert names == [[NORMAL] * 3 + [ABNORMAL] * 3, ["abnormal_scene_3_scenario_2"] * 3]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_clip_is_evaluated_once_whatever_the_workers(small: Any, workers: int) -> None:
+    module = data(small, "validate", num_workers=workers, batch_size=2)
+    loader = module.val_dataloader()
+    batches = list(loader)
+    assert len(batches) == len(loader)
+    found = sorted((n, f[0].item()) for batch in batches for n, f in zip(batch["name"], batch["frames"], strict=True))
+    assert found == sorted((name, start) for name in (NORMAL, ABNORMAL) for start in (0, 8, 12))
+    assert batches[0]["video"].shape == (2, 3 + 5, 3, 24, 32)
+    assert batches[0]["mask"].shape == (2, 8, 24, 32)
+
+
+def test_training_order_is_random_seeded_and_changes_with_the_epoch(small: Any) -> None:
+    def epochs(**options: Any) -> list[list[tuple[str, int]]]:
+        loader = data(small, "fit", batch_size=1, **options).train_dataloader()
+        return [[(batch["name"][0], int(batch["frames"][0, 0])) for batch in loader] for _ in range(2)]
+
+    first, second = epochs()
+    assert sorted(first) == sorted(second)
+    assert first != second
+    assert epochs() == [first, second] != epochs(seed=1)
+    ordered = epochs(shuffle=False)
+    assert ordered == [sorted(first, key=lambda clip: (clip[0] != NORMAL, clip[1]))] * 2
+
+
+def test_balance_draws_normal_and_abnormal_equally(small: Any) -> None:
+    for number in range(2, 8):
+        small.add(f"normal_scene_1_scenario_{number}", "training", maps=False)
+    module = data(small, "fit", balance=True, hop=1, size=(4, 4))
+    sampler = module.train_dataloader().sampler
+    drawn = [module.splits["training"].clips[at].abnormal for _ in range(10) for at in sampler]
+    assert 0.4 < sum(drawn) / len(drawn) < 0.6
+    (small.root / "scripts" / "abnormal_training_video_names.txt").write_text("")
+    with pytest.raises(DataError, match="`balance` needs normal and abnormal clips"):
+        data(small, "fit", balance=True).train_dataloader()
+
+
+def test_limit_takes_videos_from_all_over_the_lists(small: Any) -> None:
+    for number in range(2, 6):
+        small.add(f"normal_scene_1_scenario_{number}", "test", maps=False)
+        small.add(f"abnormal_scene_1_scenario_{number}", "test", tracks="2,0,3")
+    clips = data(small, limit=4).splits["test"].clips
+    assert [clip.name[:8] for clip in clips[::3]] == ["normal_s"] * 2 + ["abnormal"] * 2
+
+
+def test_videos_of_unequal_shape_make_no_batch(small: Any) -> None:
+    first, second = samples(small)[0], samples(small, size=(12, 16))[3]
+    with pytest.raises(DataError, match=r"unequal shape .* \(8, 3, 24, 32\).* \(8, 3, 12, 16\)"):
+        collate([first, second])
+
+
+def test_samples_without_a_mask_make_a_batch_without_one(small: Any) -> None:
+    with_mask, without = samples(small)[:2]
+    del without["mask"]
+    batch: Batch = collate([with_mask, without])
+    assert "mask" not in batch
+    assert batch["fps"] == [25.0, 25.0]
+
+
+# ---- bad input ----
+
+
+def test_no_folder_and_wrong_layout(tmp_path: Path, small: Any) -> None:
+    with pytest.raises(DataError, match="nowhere: expected UBnormal's layout.*there is no such folder"):
+        UBnormalFiles(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="expected UBnormal's layout.*found UBnormal"):
+        UBnormalFiles(tmp_path)
+    with pytest.raises(DataError, match=r"expected normal_val_video_names\.txt and .* found abnormal_test_video_names"):
+        data(small, test_splits=["val"])
+    (small.root / "scripts" / "normal_test_video_names.txt").write_text(f"{NORMAL}\n../etc\n")
+    with pytest.raises(DataError, match=r"normal_test_video_names\.txt, line 2: expected a video name .* '\.\./etc'"):
+        data(small)
+
+
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        (lambda w, notes: (w.root / "Scene12" / f"{ABNORMAL}.mp4").unlink(), "no such file or folder"),
+        (lambda w, notes: (w.root / "Scene12" / f"{ABNORMAL}.mp4").write_bytes(b""), "the file is empty"),
+        (lambda w, notes: (notes / f"{ABNORMAL}_tracks.txt").unlink(), "an abnormal video needs its tracks"),
+        (
+            lambda w, notes: (notes / f"{ABNORMAL}_tracks.txt").write_text("\n"),
+            r"tracks\.txt, line 1: the file is empty",
+        ),
+        (lambda w, notes: (notes / f"{ABNORMAL}_0005_gt.png").unlink(), r"_0005_gt\.png: no such file.* 1 of 7"),
+    ],
+)
+def test_what_is_missing_is_found_before_training(small: Any, damage: Any, fault: str) -> None:
+    damage(small, small.annotations(ABNORMAL))
+    with pytest.raises(DataError, match=fault):
+        data(small)
+    with pytest.warns(UserWarning, match=f"Skipped {ABNORMAL}: .*{fault}"):
+        module = data(small, on_broken="skip")
+    assert {clip.name for clip in module.splits["test"].clips} == {NORMAL}
+
+
+def break_id_map(small: Any, kind: str) -> None:
+    path = small.annotations(ABNORMAL) / f"{ABNORMAL}_0005_gt.png"
+    if kind == "size":
+        Image.new("L", (65, 48)).save(path)
+    elif kind == "colour":
+        Image.new("RGB", (64, 48)).save(path)
+    else:
+        path.write_bytes(path.read_bytes()[:50])
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        ("size", r"_0005_gt\.png: the id map is 48x65 .* 48x64"),
+        ("colour", r"_0005_gt\.png: expected 8 bit, one channel"),
+        ("broken", r"_0005_gt\.png: the id map cannot be read"),
+    ],
+)
+def test_broken_id_maps(small: Any, kind: str, fault: str) -> None:
+    break_id_map(small, kind)
+    with pytest.raises(DataError, match=fault):
+        samples(small)
+    module = data(small, "test", on_broken="skip")
+    with pytest.warns(UserWarning, match=f"Skipped {ABNORMAL}: .*{fault}"):
+        names = [name for batch in module.test_dataloader()[0] for name in batch["name"]]
+    assert names == [NORMAL] * 3  # evaluation leaves the video out
+    module = data(small, "fit", on_broken="skip", shuffle=False)
+    with pytest.warns(UserWarning, match=f"Skipped {ABNORMAL}: .*{fault}"):
+        names = [name for batch in module.train_dataloader() for name in batch["name"]]
+    assert names == [NORMAL] * 6  # training draws another clip instead
+
+
+def test_a_clip_longer_than_its_video(small: Any) -> None:
+    with pytest.raises(DataError, match=f"{NORMAL}: it has 20 frames, but a clip of 8 frames at stride 3 needs 22"):
+        data(small, stride=3)
+
+
+# ---- tracks and object names ----
+
+
+@pytest.mark.parametrize(
+    "line", ["1,2", "1,2,3,4", "a,b,c", "1,2.5,3", "1,5,4", "0,1,2", "256,1,2", "1,-1,2", "1,nan,2"]
+)
+def test_malformed_tracks_name_their_line(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "a_tracks.txt"
+    path.write_text(f"1,2,3\n{line}\n")
+    with pytest.raises(DataError, match=r"a_tracks\.txt, line 2: expected object_id,start,end"):
+        read_tracks(path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.binary(max_size=30) | st.text("0123456789.,-einfa \r\n", max_size=30).map(str.encode))
+def test_any_bytes_are_tracks_or_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "tracks.txt"
+    path.write_bytes(content)
+    try:
+        tracks = read_tracks(path)
+    except DataError:
+        return
+    assert tracks
+    assert all(isinstance(track, Track) and 0 <= track.start <= track.end for track in tracks)
+
+
+class Attack:
+    """A pickle that would run a command when it is loaded."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return print, ("this must never run",)
+
+
+def test_object_names(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    files = UBnormalFiles(world.root)
+    assert files.object_names() == {}
+    path = world.root / "scripts" / "object_names_per_video.pkl"
+    names = {"a": {1: "car"}, "b": {}}
+    path.write_bytes(pickle.dumps(names))
+    assert files.object_names() == names
+    for other in ({"a": {1: Attack()}}, OrderedDict(names), ["a"], {"a": 3}, {"a": {"x": "car"}}):
+        path.write_bytes(pickle.dumps(other))
+        with pytest.raises(DataError, match="object_names_per_video"):
+            read_object_names(path)
+    path.write_bytes(b"words")
+    with pytest.raises(DataError, match="object_names_per_video"):
+        read_object_names(path)
+    assert capsys.readouterr().out == ""
+    path.with_suffix(".json").write_text(json.dumps(names))
+    assert files.object_names() == names  # the checked conversion comes first
