@@ -97,7 +97,8 @@ def backdrop(number: int, light: str, weather: str, size: tuple[int, int]) -> Ba
     paint_ground(canvas.image, place, camera, random)
     lit = light in ("dusk", "darkness", "artificial light")
     draw_surroundings(canvas, place, random, lit)
-    glowing, masks = canvas.ids, []
+    glowing = canvas.ids
+    masks: list[Image] = []
     _prop_shadows(canvas, place, max(LIGHTS[light][4], 0.15))
     for prop in place.props:
         canvas.ids = np.zeros((height, width), np.uint8)

@@ -30,7 +30,7 @@ def targets(plan: Plan, clip: Clip, frames: Sequence[int]) -> list[tuple[int, Ta
         if not len(seen):
             continue
         (x0, y0), (x1, y1) = (_centre(clip.ids[i] == actor.ident) for i in (seen[0], seen[-1]))
-        action = Counter(actor.words[frames[i]] for i in seen).most_common(1)[0][0]
+        action = Counter(actor.words[frames[int(i)]] for i in seen).most_common(1)[0][0]
         target = Target(actor.noun, action, actor.colours, cell(x0, y0), cell(x1, y1), direction(x1 - x0, y1 - y0))
         found.append((actor.ident, target))
     return found

@@ -1,6 +1,7 @@
 """The ground of a scene, computed for every pixel of the picture from its position in metres."""
 
 from math import cos, sin
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,12 +31,13 @@ def paint_ground(image: NDArray[np.uint8], place: Scene, camera: Camera, random:
     d = x * cos(place.angle) + z * sin(place.angle)
     coarse = z * z / (camera.pixels * camera.height)  # metres of ground in one pixel row
 
-    def line(distance: Field, width_: float) -> Field:
+    def line(distance: Any, width_: float) -> Any:
+        """How much of each pixel a painted line covers, from the distance to its middle; metres."""
         return np.clip((width_ / 2 + coarse / 2 - np.abs(distance)) / coarse, 0, 1) * np.minimum(width_ / coarse, 1.0)
 
     blots, grain = _noise(random, x, z, 1.7), _noise(random, x, z, 0.09) * np.clip(0.05 / coarse, 0, 1)
-    colour = np.zeros((*z.shape, 3), np.float32)
-    shares: dict[str, Field] = {}
+    colour: Any = np.zeros((*z.shape, 3), np.float32)
+    shares: dict[str, Any] = {}
     for strip in place.strips:
         shares[strip.zone] = np.maximum(
             shares.get(strip.zone, np.float32(0)),
@@ -47,7 +49,7 @@ def paint_ground(image: NDArray[np.uint8], place: Scene, camera: Camera, random:
         base = _material(random, place, zone, n, d, blots, grain, line)
         colour += base * share[..., None]
     white = np.array((226, 226, 220), np.float32)
-    paint = np.zeros_like(z)
+    paint: Any = np.zeros_like(z)
     for strip in place.strips:
         lo, hi = line(n - strip.lo, 0.16), line(n - strip.hi, 0.16)
         inside = ((n > strip.lo) & (n < strip.hi)).astype(np.float32)
@@ -55,8 +57,8 @@ def paint_ground(image: NDArray[np.uint8], place: Scene, camera: Camera, random:
             dash = line(n - (strip.lo + strip.hi) / 2, 0.14) * (np.mod(d, 4.5) < 2.2)
             crossing = zebra(place)
             if crossing is not None:
-                zone = (np.abs(d - crossing) < 1.6).astype(np.float32)
-                dash = dash * (1 - zone) + zone * (np.mod(n, 1.0) < 0.52) * inside
+                stripes = (np.abs(d - crossing) < 1.6).astype(np.float32)
+                dash = dash * (1 - stripes) + stripes * (np.mod(n, 1.0) < 0.52) * inside
             paint = np.maximum(
                 paint, np.maximum(dash, 0.8 * (line(n - strip.lo - 0.3, 0.1) + line(n - strip.hi + 0.3, 0.1)))
             )
@@ -88,7 +90,10 @@ _STONE: tuple[Colour, ...] = ((182, 172, 158), (160, 158, 156), (190, 182, 172),
 _FLOOR: tuple[Colour, ...] = ((176, 176, 178), (196, 188, 176), (150, 152, 158))
 
 
-def _material(random, place: Scene, zone: str, n, d, blots, grain, line) -> NDArray[np.float32]:  # type: ignore[no-untyped-def]
+def _material(
+    random: np.random.Generator, place: Scene, zone: str, n: Any, d: Any, blots: Any, grain: Any, line: Any
+) -> Any:
+    """Colour of the ground of one zone in every pixel [h, w, 3], from its coordinates in metres."""
     if zone == "grass":
         green = np.array((92, 118, 62), np.float32) + random.uniform(-12, 12, 3).astype(np.float32)
         return green * (1 + 0.14 * blots + 0.26 * grain)[..., None]

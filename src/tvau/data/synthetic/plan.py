@@ -6,9 +6,10 @@ from math import cos, pi, sin
 
 import numpy as np
 
-from tvau.data.synthetic.actors import Actor, spans
-from tvau.data.synthetic.ground import zebra
+from tvau.data.synthetic.actors import PEOPLE, Actor, spans
+from tvau.data.synthetic.camera import Points
 from tvau.data.synthetic.kinds import ACTIVITIES, KINDS, NORMAL, WORDS, Kind
+from tvau.data.synthetic.paths import Ways
 from tvau.data.synthetic.scenes import Scene, scene
 from tvau.data.synthetic.wardrobe import dress, paint
 from tvau.errors import DataError
@@ -53,7 +54,7 @@ class _Script:
         self.seed, self.frames, self.fps, self.subtle = seed, frames, fps, subtle
         self.place: Scene = scene(number)
         self.actors: list[Actor] = []
-        self.benches = [p for p in self.place.props if p.kind == "bench"]
+        self.ways = Ways(self.random, self.place, subtle == "far")
 
     def write(self, kind: str | None, crowd: tuple[int, int], activities: Sequence[str]) -> Plan:
         light, weather = self.place.conditions[self.random.integers(len(self.place.conditions))]
@@ -99,9 +100,10 @@ class _Script:
         for name in extras.get(self.place.kind, ()):
             if self.random.uniform() < (0.2 if name.startswith("truck") else 0.5):
                 self.event(name, False)
+        seats = any(prop.kind == "bench" for prop in self.place.props)
         for name in self.random.choice(names, size=number, p=shares):
             if self.people < MOST_PEOPLE:
-                self.event("standing" if name == "sitting" and not self.benches else str(name), False)
+                self.event("standing" if name == "sitting" and not seats else str(name), False)
 
     # ---- one event ----
 
@@ -138,9 +140,9 @@ class _Script:
 
     def interval(self, kind: Kind, abnormal: bool) -> tuple[int, int]:
         """First and last frame of an event, anywhere in the clip."""
-        longest = self.random.uniform(*kind.lasts) * self.fps
+        longest = float(self.random.uniform(*kind.lasts)) * self.fps
         if self.subtle == "short" and abnormal and kind.lasts[0] < kind.lasts[1]:
-            longest = self.random.integers(4, 7)
+            longest = float(self.random.integers(4, 7))
         length = int(min(max(longest, 4), self.frames))
         first = int(self.random.integers(0, self.frames - length + 1))
         return first, first + length - 1
@@ -148,104 +150,34 @@ class _Script:
     def speed(self, kind: Kind) -> float:
         return float(self.random.uniform(*kind.speed))
 
-    # ---- places ----
-
-    def spot(self, where: str) -> tuple[float, float] | None:
-        """A visible ground position of a zone, where nothing stands; None if none was found."""
-        place, camera = self.place, self.place.camera
-        nearest, farthest = camera.near + 0.7, place.far
-        if self.subtle == "far":
-            nearest = nearest + 0.62 * (farthest - nearest)
-        for _ in range(60):
-            low, high = (
-                camera.horizon + camera.height * camera.pixels / (z * camera.size[0]) for z in (nearest, farthest)
-            )
-            v = self.random.uniform(min(low, high), max(low, high)) if self.random.uniform() < 0.6 else None
-            z = self.random.uniform(nearest, farthest) if v is None else camera.ground(0.5, v)[1]
-            x = self.random.uniform(-0.44, 0.44) * z / camera.focal
-            zone = "road" if where == "across" else where
-            fits = place.zone(x, z) == zone and nearest <= z <= farthest
-            if fits and self.free(x, z) and (where != "across" or self.off_zebra(x, z)):
-                return x, z
-        return None
-
-    def free(self, x: float, z: float) -> bool:
-        return all((x - p.x) ** 2 + (z - p.z) ** 2 > p.radius**2 for p in self.place.props)
-
-    def off_zebra(self, x: float, z: float) -> bool:
-        crossing = zebra(self.place)
-        along = x * cos(self.place.angle) + z * sin(self.place.angle)
-        return crossing is None or abs(along - crossing) > 3.0
-
-    def direction(self, kind: Kind) -> float:
-        """A heading that fits the zone: along the strips, or any way on an open place."""
-        along = self.place.angle + pi * int(self.random.integers(2))
-        if kind.where == "across":
-            return along + pi / 2 + float(self.random.uniform(-0.3, 0.3))
-        if self.place.free and kind.where == "walk":
-            return float(self.random.uniform(0, 2 * pi))
-        return along + float(self.random.uniform(-0.03, 0.03))
-
     def route(self, name: str, kind: Kind, names: list[str], pace: dict[str, float], anchor: int) -> Actor | None:
-        """A straight, slightly bent way through a visible spot at frame `anchor`, tried until it fits the ground."""
+        """Somebody or something on a way that passes a visible spot at frame `anchor`."""
         still = {"lie", "fall", "fight", "leave", "stand", "sit", "dance", "jump", "wave", "spin"}
         step = np.array([0.0 if n in still else pace[n] for n in names]) / self.fps
         moved = np.concatenate(([0.0], np.cumsum(step[1:])))
         moved -= moved[anchor]
-        look, colours = (
-            dress(self.random, kind, self.subtle)
-            if kind.noun in ("person", "cyclist", "skateboarder", "motorcyclist")
-            else (None, ())
-        )
+        look, colours = dress(self.random, kind, self.subtle) if kind.noun in PEOPLE else (None, ())
         colours = colours or paint(self.random, kind.noun)
-        best: tuple[int, np.ndarray, np.ndarray, float] | None = None
-        for _ in range(60):
-            if kind.where == "bench" and self.benches:
-                seat = self.benches[self.random.integers(len(self.benches))]
-                spot: tuple[float, float] | None = (seat.x + self.random.uniform(-0.4, 0.4), seat.z - 0.25)
-                angle, bend = -pi / 2 + seat.heading, 0.0
-            else:
-                spot, angle = self.spot(kind.where), self.direction(kind)
-                bend = float(self.random.uniform(-0.05, 0.05)) * (1.0 if self.place.free else 0.03)
-            if spot is None:
-                return None
-            heading = angle + bend * moved
-            position = np.stack((spot[0] + moved * np.cos(heading), spot[1] + moved * np.sin(heading)), axis=1)
-            wrong = self.wrong(position, kind)
-            if best is None or wrong < best[0]:
-                best = wrong, position, heading, angle
-            if wrong == 0:
-                break
-        assert best is not None
-        _, position, heading, angle = best
+        way = self.ways.find(kind, moved)
+        if way is None:
+            return None
+        position, heading, angle = way
         if name == "staggering":
             t = np.arange(self.frames) / self.fps
             sway = np.array([n == kind.pose for n in names]) * 0.45 * np.sin(2.4 * t)
             position += sway[:, None] * np.array((-sin(angle), cos(angle)))
         return self.actor(name, kind, look, colours, position, heading, names, moved)
 
-    def wrong(self, position: np.ndarray, kind: Kind) -> int:
-        """How badly a way leaves its ground: frames in view on other ground (three points each) or in a prop (one)."""
-        camera, place = self.place.camera, self.place
-        if kind.where == "bench":
-            return 0
-        x, z = position.T
-        n = place.across(x, z)
-        seen = (np.abs(x) * camera.focal < 0.6 * z) & (z > max(camera.near, 2.5))
-        strips = [(n >= s.lo) & (n < s.hi) for s in place.strips if s.zone == kind.where]
-        off = ~np.any(strips, axis=0) if strips else np.zeros(len(x), bool)
-        hit = np.zeros(len(x), bool)
-        for prop in place.props:
-            hit |= (x - prop.x) ** 2 + (z - prop.z) ** 2 < prop.radius**2
-        return int(3 * (seen & (off | (z > place.far + 1.0))).sum() + (seen & hit).sum())
-
-    def actor(self, name, kind, look, colours, position, heading, names, moved) -> Actor:  # type: ignore[no-untyped-def]
+    def actor(  # type: ignore[no-untyped-def]
+        self, name, kind: Kind, look, colours, position: Points, heading: Points, names: list[str], moved: Points
+    ) -> Actor:
+        """The record of one object; a pose that starts with the clip began three seconds before it."""
         stride = {"run": 2.4, "ride": 1.1, "crawl": 5.0, "stagger": 4.2}.get(kind.pose, 4.4)
         phase = moved * np.array([stride if n == kind.pose else 4.4 for n in names]) + self.random.uniform(0, 2 * pi)
         since = spans(names) / self.fps
         if names[0] in ("lie", "jump", "dance", "fight") and name not in NORMAL:
             lead = int(np.argmax(np.array([*names, ""]) != names[0]))
-            since[:lead] += 3.0  # it began before the clip
+            since[:lead] += 3.0
         words = tuple(kind.action if n == kind.pose else WORDS.get(n, kind.action) for n in names)
         shown = position[:, 1] > (4.0 if kind.noun in ("car", "truck") else 2.2)
         return Actor(
@@ -316,7 +248,7 @@ class _Script:
 
     def thing(self, name: str, kind: Kind, first: int, abnormal: bool) -> None:
         """Fire or smoke at one place, from a frame to the end of the clip."""
-        at = self.spot("walk")
+        at = self.ways.spot("walk")
         if at is None:
             return
         n = self.frames

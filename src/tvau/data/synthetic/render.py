@@ -188,7 +188,7 @@ def _sense(image: NDArray[np.uint8], plan: Plan, frame: int, scene: Backdrop) ->
         _stamp(image, plan, frame)
     if place.quality:
         packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, place.quality])[1]
-        image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        image = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return image
 
 

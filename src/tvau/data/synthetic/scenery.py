@@ -1,5 +1,6 @@
 """Buildings, walls and skylines behind a scene, and the props that stand in it."""
 
+from collections.abc import Sequence
 from math import cos, sin
 
 import cv2
@@ -29,6 +30,10 @@ _SIGNS: tuple[Colour, ...] = (
     (210, 210, 206),
     (60, 60, 70),
 )
+
+
+def _dim(colour: Sequence[float] | NDArray[np.float64], factor: float) -> Colour:
+    return colour[0] * factor, colour[1] * factor, colour[2] * factor
 
 
 def draw_surroundings(canvas: Canvas, place: Scene, random: np.random.Generator, lit: bool) -> None:
@@ -81,7 +86,7 @@ def _facades(
         if min(at(d, 0)[2], at(d + wide, 0)[2]) > 2.5:
             _facade(
                 canvas, at, d, wide, height, tuple(colour), floor, step, shop, sign, lit, np.random.default_rng(seed)
-            )  # type: ignore[arg-type]
+            )
         d += wide
 
 
@@ -92,8 +97,8 @@ def _facade(canvas, at, d, wide, height, colour: Colour, floor, step, shop, sign
         canvas.ident = 0
 
     quad(0, wide, 0, height, colour)
-    quad(0, wide, height - 0.35, height, tuple(0.7 * c for c in colour))  # type: ignore[arg-type]
-    quad(0, wide, 0, 0.5, tuple(0.6 * c for c in colour))  # type: ignore[arg-type]
+    quad(0, wide, height - 0.35, height, _dim(colour, 0.7))
+    quad(0, wide, 0, 0.5, _dim(colour, 0.6))
     if shop:
         glow = lit and random.uniform() < 0.7
         quad(0.5, wide - 0.5, 0.5, 2.6, _LAMPLIT if glow else (64, 74, 84), glow)
@@ -108,10 +113,11 @@ def _facade(canvas, at, d, wide, height, colour: Colour, floor, step, shop, sign
                 continue
             glow = lit and random.uniform() < 0.3
             tone = random.uniform(0.7, 1.25)
-            pane = tuple(c * tone for c in _GLASS)
-            quad(a - 0.08, a + 1.08, low - 0.1, low + 1.6, tuple(min(1.2 * c, 235) for c in colour))  # type: ignore[arg-type]
-            quad(a, a + 1.0, low, low + 1.5, _LAMPLIT if glow else pane, glow)  # type: ignore[arg-type]
-            quad(a + 0.47, a + 0.53, low, low + 1.5, tuple(0.8 * c for c in colour))  # type: ignore[arg-type]
+            r, g, b = (min(1.2 * c, 235.0) for c in colour)
+            pane = _dim(_GLASS, tone)
+            quad(a - 0.08, a + 1.08, low - 0.1, low + 1.6, (r, g, b))
+            quad(a, a + 1.0, low, low + 1.5, _LAMPLIT if glow else pane, glow)
+            quad(a + 0.47, a + 0.53, low, low + 1.5, _dim(colour, 0.8))
 
 
 def _treeline(canvas: Canvas, place: Scene, random: np.random.Generator) -> None:
@@ -142,9 +148,7 @@ def _crown(
         a, r = random.uniform(0, 2 * np.pi), radius * np.sqrt(random.uniform(0.05, 1.0))
         up = r * sin(a) * 0.85
         tone = 0.8 + 0.35 * (up / radius + 1) / 2 + random.uniform(-0.12, 0.12)
-        canvas.disc(
-            (x + r * cos(a), y + up, z), radius * random.uniform(0.14, 0.34), tuple(tone * c for c in colour), 0.9
-        )  # type: ignore[arg-type]
+        canvas.disc((x + r * cos(a), y + up, z), radius * random.uniform(0.14, 0.34), _dim(colour, tone), 0.9)
     rows, columns = np.flatnonzero(canvas.ids.any(1)), np.flatnonzero(canvas.ids.any(0))
     if len(rows):  # leaves: light and dark specks within the outline
         part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
@@ -166,8 +170,8 @@ def _hall(canvas: Canvas, place: Scene, random: np.random.Generator) -> None:
         tone = 0.62 + 0.1 * (i % 2)
         canvas.face(
             [(-60, roof, depth), (60, roof, depth), (60, roof, depth + step), (-60, roof, depth + step)],
-            tuple(tone * c for c in wall),
-        )  # type: ignore[arg-type]
+            _dim(wall, tone),
+        )
         for x in np.arange(-21, 22, 7.0):
             canvas.ident = 255
             canvas.face(
@@ -180,7 +184,7 @@ def _hall(canvas: Canvas, place: Scene, random: np.random.Generator) -> None:
                 (252, 250, 240),
             )
             canvas.ident = 0
-    canvas.face([(-half, 0, z), (half, 0, z), (half, roof, z), (-half, roof, z)], tuple(wall))  # type: ignore[arg-type]
+    canvas.face([(-half, 0, z), (half, 0, z), (half, roof, z), (-half, roof, z)], tuple(wall))
     canvas.face([(-half, 0, z), (half, 0, z), (half, 0.3, z), (-half, 0.3, z)], (70, 70, 74))
     x = -half
     while x < half:
@@ -230,8 +234,8 @@ def draw_prop(canvas: Canvas, prop: Prop, random: np.random.Generator, lit: bool
     elif prop.kind == "bench":
         canvas.box(x, z, prop.heading, (1.7, 0.12, 0.45), (92, 64, 42), 0.45)
         canvas.box(x, z - 0.2, prop.heading, (1.7, 0.45, 0.08), (112, 78, 50), 0.4)
-        for side in (-0.7, 0.7):
-            canvas.line((x + side, 0, z - 0.25), (x + side, 0.42, z - 0.25), 0.09, (50, 50, 52))
+        for end in (-0.7, 0.7):
+            canvas.line((x + end, 0, z - 0.25), (x + end, 0.42, z - 0.25), 0.09, (50, 50, 52))
     elif prop.kind == "bollard":
         canvas.line((x, 0, z), (x, 0.8, z), 0.18, (70, 70, 74))
         canvas.line((x, 0.66, z), (x, 0.72, z), 0.18, (220, 220, 216))

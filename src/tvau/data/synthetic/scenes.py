@@ -194,7 +194,8 @@ def scene(number: int) -> Scene:
 
 
 def _place_props(random: np.random.Generator, place: Scene) -> list[Prop]:
-    camera, props = place.camera, []
+    camera = place.camera
+    props: list[Prop] = []
     u = random.uniform
     for kind, most, (small, large), radius in _PROPS[place.kind]:
         for _ in range(int(random.integers(max(1, most // 2), most + 1))):

@@ -29,9 +29,9 @@ def wheel(canvas: Canvas, at: Local, forward: float, left: float, radius: float,
     pixels = canvas.camera.project(ring)
     scale = canvas.camera.scale(at.z)
     width = max(1, round(tyre * scale))
-    points = (pixels * 16).round().astype(np.int32)[None]
-    cv2.polylines(canvas.image, points, True, canvas.shade(DARK), width, cv2.LINE_AA, 4)
-    cv2.polylines(canvas.ids, points, True, canvas.ident, width, cv2.LINE_8, 4)
+    points = (pixels * 16).round().astype(np.int32)
+    cv2.polylines(canvas.image, [points], True, canvas.shade(DARK), width, cv2.LINE_AA, 4)
+    cv2.polylines(canvas.ids, [points], True, canvas.ident, width, cv2.LINE_8, 4)
 
 
 def bicycle(canvas: Canvas, x: float, z: float, heading: float, colour: Colour) -> None:
@@ -207,18 +207,10 @@ def fire(canvas: Canvas, x: float, z: float, since: float, seed: int) -> None:
             tall = size * share * random.uniform(0.7, 1.6) * (1.25 - abs(offset))
             wide, bend = 0.2 * size * share + 0.05, random.uniform(-0.25, 0.25) * size * share
             foot = x + offset * size * share
-            canvas.face(
-                [
-                    (foot - 0.7 * wide, 0.0, z),
-                    (foot - wide, tall * 0.25, z),
-                    (foot - 0.6 * wide + 0.4 * bend, tall * 0.6, z),
-                    (foot + bend, tall, z),
-                    (foot + 0.6 * wide + 0.4 * bend, tall * 0.6, z),
-                    (foot + wide, tall * 0.25, z),
-                    (foot + 0.7 * wide, 0.0, z),
-                ],
-                colour,
-            )
+            lean = foot + 0.4 * bend
+            left = [(foot - 0.7 * wide, 0.0, z), (foot - wide, tall * 0.25, z), (lean - 0.6 * wide, tall * 0.6, z)]
+            right = [(lean + 0.6 * wide, tall * 0.6, z), (foot + wide, tall * 0.25, z), (foot + 0.7 * wide, 0.0, z)]
+            canvas.face([*left, (foot + bend, tall, z), *right], colour)
     canvas.light, canvas.tint = light, tint
     (u, v), scale = canvas.camera.project((x, 0.9, z)), canvas.camera.scale(z)
     height, width = canvas.ids.shape

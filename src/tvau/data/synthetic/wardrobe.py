@@ -13,7 +13,6 @@ _DULL = ("gray", "brown", "black")
 
 def dress(random: np.random.Generator, kind: Kind, subtle: str) -> tuple[Look, Colours]:
     """Clothes in two different colours."""
-
     pool = _DULL if subtle == "low contrast" and kind.split != "normal" else tuple(RGB)
     top, trousers = (str(c) for c in random.choice(pool, 2, replace=False))
     bag = str(random.choice(("", "", "", "backpack", "handbag")))

@@ -91,7 +91,7 @@ def write(
     """Make a data set under `root`: videos, id maps, tracks, lists, names, dialogs.jsonl and world.json.
 
     `videos` counts the videos of each of SPLITS, half of them abnormal. Videos that are complete on disk are kept, so
-    an interrupted run goes on where it stopped; the bytes do not depend on the number of workers.
+    an interrupted run goes on where it stopped; the annotations' bytes do not depend on the number of workers.
     """
     root = Path(root)
     todo = jobs(videos, seed, size, frames, fps)
@@ -180,7 +180,7 @@ def _slice(clip: Clip, first: int, last: int) -> Clip:
 
 
 def encode(path: Path, video: NDArray[np.uint8], fps: float) -> None:
-    """Write frames uint8 [T, H, W, 3] as h264 in yuv420p, the same bytes on every run."""
+    """Write frames uint8 [T, H, W, 3] as h264 in yuv420p, with one thread so that runs do not differ."""
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.height, stream.width, stream.pix_fmt = video.shape[1], video.shape[2], "yuv420p"
