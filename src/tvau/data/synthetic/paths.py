@@ -48,10 +48,18 @@ class Ways:
 
     def spot(self, where: str) -> tuple[float, float] | None:
         """A visible ground position of a zone, where nothing stands; None if none was found."""
+        near, far = self.place.camera.near + 0.7, self.place.far
+        if not self.far:
+            return self.between(where, near, far)
+        distant = self.between(where, near + 0.62 * (far - near), far)
+        if distant is not None:
+            return distant
+        found = [spot for _ in range(6) if (spot := self.between(where, near, far)) is not None]
+        return max(found, key=lambda spot: spot[1], default=None)  # the zone ends before: its farthest part
+
+    def between(self, where: str, nearest: float, farthest: float) -> tuple[float, float] | None:
+        """A visible ground position of a zone between two depths, metres; None if none was found."""
         place, camera = self.place, self.place.camera
-        nearest, farthest = camera.near + 0.7, place.far
-        if self.far:
-            nearest = nearest + 0.62 * (farthest - nearest)
         for _ in range(60):
             low, high = (
                 camera.horizon + camera.height * camera.pixels / (z * camera.size[0]) for z in (nearest, farthest)

@@ -54,7 +54,7 @@ class _Script:
         self.seed, self.frames, self.fps, self.subtle = seed, frames, fps, subtle
         self.place: Scene = scene(number)
         self.actors: list[Actor] = []
-        self.ways = Ways(self.random, self.place, subtle == "far")
+        self.ways = Ways(self.random, self.place, False)
 
     def write(self, kind: str | None, crowd: tuple[int, int], activities: Sequence[str]) -> Plan:
         light, weather = self.place.conditions[self.random.integers(len(self.place.conditions))]
@@ -109,6 +109,7 @@ class _Script:
 
     def event(self, name: str, abnormal: bool) -> None:
         """Add the actors of one activity."""
+        self.ways.far = abnormal and self.subtle == "far"  # the crowd must not give the event away
         kind = ACTIVITIES[name]
         first, last = self.interval(kind, abnormal)
         names = [kind.before or kind.pose] * self.frames

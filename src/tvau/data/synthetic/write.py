@@ -33,6 +33,7 @@ SPLITS = {  # split: (kinds of which split, scenes of which split, name in the l
     "test_seen": ("train", "test", "test_seen"),
     "test_novel": ("novel", "test", "test_novel"),
 }
+TRIES = 12  # seeds tried until an event is seen
 _SUBTLE = ("", "", "", "far", "short", "low contrast")
 
 
@@ -114,11 +115,22 @@ def _quiet() -> None:
     cv2.setNumThreads(1)
 
 
+def _film(job: Job) -> tuple[Plan, Clip]:
+    """Plan and render a video; an event that stays hidden is tried again with the next seed."""
+    for attempt in range(TRIES):
+        seed = job.seed + attempt
+        script = plan(seed, job.scene, job.kind, job.crowd, job.frames, job.fps, subtle=job.subtle)
+        clip = render(script, range(job.frames), job.size)
+        tracks = {actor.ident: actor.track for actor in script.actors if actor.track is not None}
+        if job.kind is None or any(visible(_slice(clip, *t), i).sum() >= ENOUGH for i, t in tracks.items()):
+            break
+    return script, clip
+
+
 def _make(item: tuple[Path, Job]) -> None:
     """Make one video; its part file comes last and says that it is complete."""
     root, job = item
-    script = plan(job.seed, job.scene, job.kind, job.crowd, job.frames, job.fps, subtle=job.subtle)
-    clip = render(script, range(job.frames), job.size)
+    script, clip = _film(job)
     folder = root / f"Scene{job.scene}"
     notes = folder / f"{job.video}_annotations"
     notes.mkdir(parents=True, exist_ok=True)
@@ -134,7 +146,7 @@ def _make(item: tuple[Path, Job]) -> None:
         "job": asdict(job),
         "names": {str(actor.ident): actor.noun for actor in script.actors},
         "world": {"split": job.split, "scene": job.scene, "place": scene(job.scene).place, "kind": job.kind,
-                  "subtle": job.subtle, "light": script.light, "weather": script.weather, "seed": job.seed,
+                  "subtle": job.subtle, "light": script.light, "weather": script.weather, "seed": script.seed,
                   "tracks": tracks},
         "dialogs": [turn for first in range(0, job.frames, WINDOW) for turn in dialog(job.video, script, clip, first)],
     }  # fmt: skip
