@@ -1,8 +1,9 @@
 """The command line: LightningCLI's fit, validate, test and predict, and a few commands beside them."""
 
+import json
 import sys
-import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,23 +11,53 @@ from jsonargparse import auto_cli
 from lightning import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningCLI
 
-from tvau import nano
-from tvau.errors import TvauError
+from tvau import __version__, nano
+from tvau.data.synthetic import write
+from tvau.errors import DataError, TvauError
+from tvau.viz.cases import load_cases
+from tvau.viz.report import score_table, write_report
+
+
+COUNTS = {"train": 240, "validation": 32, "test": 80, "test_seen": 48, "test_novel": 32}
 
 
 def synth(root: str, seed: int = 0, workers: int = 2, scale: float = 1.0) -> None:
-    """Writes a synthetic data set in UBnormal's layout.
+    """Writes a synthetic data set in UBnormal's layout, half of its videos abnormal.
 
     Args:
         root: where to; a data set that is partly there is completed.
         seed: the same seed gives the same annotations.
         workers: processes that draw.
-        scale: 1: the size of the demo; 2: twice as many videos.
+        scale: 1 is the demo (432 videos); 0.5 gives half as many.
     """
-    raise NotImplementedError
+    write(Path(root), {split: max(round(n * scale), 2) for split, n in COUNTS.items()}, seed, workers=workers)
 
 
-COMMANDS = {"synth": synth, "nano": nano.create}
+def report(folder: str, name: str = "dialog", title: str = "tvau on synthetic surveillance video") -> None:
+    """Gathers the results of a folder of runs into a table and `report.html`.
+
+    Args:
+        folder: of runs, each a folder with the `test.json` that `tvau test` wrote.
+        name: the run whose cases are shown; the answers of the other runs are set below its.
+        title: of the page.
+    """
+    runs = sorted(path.parent for path in Path(folder).glob("*/test.json"))
+    if not runs:
+        raise DataError(f"{folder}: no test.json in its folders; run `tvau test` first")
+    results: dict[str, dict[str, dict[str, Any]]] = {}
+    for run in runs:
+        for method, splits in json.loads((run / "test.json").read_text()).items():
+            for split, scores in splits.items():
+                results.setdefault(METHODS.get(method, method), {}).setdefault(split, {}).update(scores)
+    others = [(run.name, run / "cases") for run in runs if run.name != name]
+    cases = load_cases(Path(folder) / name / "cases", others)
+    about = {"Runs": "\n".join(str(run) for run in runs), "Versions": f"tvau {__version__}, torch {torch.__version__}"}
+    write_report(Path(folder) / "report.html", title, results, cases, about)
+    print(f"{score_table(results)}\n\nreport: {Path(folder) / 'report.html'}")
+
+
+METHODS = {"tvau": "T-VAU", "lvlm": "LoRA only"}
+COMMANDS = {"synth": synth, "nano": nano.create, "report": report}
 
 
 def main(args: Sequence[str] | None = None) -> Any:
@@ -35,20 +66,17 @@ def main(args: Sequence[str] | None = None) -> Any:
     try:
         if args and args[0] in COMMANDS:
             return auto_cli(COMMANDS[args[0]], args=args[1:], as_positional=True)
-        torch.set_float32_matmul_precision("high")
         return LightningCLI(
             LightningModule,
             LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
-            args=["--" + args[0][2:].replace("questions", "model.questions") if a == "--questions" else a for a in args],
+            args=["--model.questions" if arg == "--questions" else arg for arg in args],
             save_config_kwargs={"overwrite": True},
-            parser_kwargs={"parser_mode": "omegaconf" if False else "yaml"},
         )
     except TvauError as error:
         sys.exit(f"tvau: {error}")
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("default")
     main()

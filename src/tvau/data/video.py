@@ -109,6 +109,7 @@ class VideoFile(Video):
         if path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty (0 bytes); copy or download it again.")
         self._reformatter = VideoReformatter()
+        self._numbers: dict[int, int] | None = None  # {time of a frame: its number}
         self._open()
         stream = self._container.streams.video[0]
         self.size = (stream.codec_context.height, stream.codec_context.width)
@@ -133,7 +134,7 @@ class VideoFile(Video):
         context.thread_type = "AUTO"
         if torch.utils.data.get_worker_info() is not None:
             context.thread_count = 1  # loader workers already share the cores
-        self._shown = self._frames_from(0)
+        self._shown = _shown(self._container, self._numbers, 0)
         self._next = 0  # number of the first frame that self._shown has not passed yet
 
     def close(self) -> None:
@@ -157,12 +158,12 @@ class VideoFile(Video):
             raise DataError(f"{self.path}: cannot be read to its end ({error}); copy or download it again.") from error
         shown = sorted({pts for pts, _ in packets if pts is not None})
         if len(shown) == len(packets):
-            self._numbers: dict[int, int] | None = {pts: number for number, pts in enumerate(shown)}
+            self._numbers = {pts: number for number, pts in enumerate(shown)}
             self._times = shown
             self._keys = sorted(self._numbers[pts] for pts, is_key in packets if is_key and pts is not None)
             self.frames = len(shown)
         else:  # without a time for every packet (old avi files), frames are counted by decoding, and never sought
-            self._numbers, self._times, self._keys = None, [], []
+            self._times, self._keys = [], []
             self._open()
             try:
                 self.frames = sum(1 for _ in self._shown)
@@ -170,16 +171,6 @@ class VideoFile(Video):
                 raise DataError(f"{self.path}: cannot be decoded to its end ({error}); the file is damaged.") from error
         if self.frames == 0:
             raise DataError(f"{self.path}: there is no frame in its video stream.")
-
-    def _frames_from(self, number: int) -> Iterator[tuple[int, av.VideoFrame]]:
-        """(number, frame) of all that the decoder shows from where the container stands, `number` if uncounted."""
-        for frame in self._container.decode(video=0):
-            if self._numbers is not None:
-                if frame.pts not in self._numbers:
-                    continue  # belongs before the first whole frame
-                number = self._numbers[frame.pts]
-            yield number, frame
-            number += 1
 
     def _seek(self, number: int) -> None:
         """Go to the last keyframe that is not after a frame, unless reading on gets there sooner."""
@@ -191,7 +182,7 @@ class VideoFile(Video):
             self._open()
             return
         self._container.seek(self._times[key], stream=self._container.streams.video[0], backward=True)
-        self._shown, self._next = self._frames_from(key), key
+        self._shown, self._next = _shown(self._container, self._numbers, key), key
 
     def _decode(self, indices: Sequence[int]) -> Iterator[Image]:
         for wanted in indices:
@@ -214,6 +205,23 @@ class VideoFile(Video):
         height, width = self.shape
         small = self._reformatter.reformat(frame, width, height, format="rgb24", interpolation="AREA")
         return np.asarray(small.to_ndarray(), dtype=np.uint8)
+
+
+def _shown(
+    container: InputContainer, numbers: dict[int, int] | None, number: int
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """(number, frame) of all that a container shows from where it stands; `number` is the first where none has a time.
+
+    A function of its own, so that a video is no reference cycle: it is let go where it is dropped, not later by the
+    garbage collector, in a forked process that lacks the decoder's threads.
+    """
+    for frame in container.decode(video=0):
+        if numbers is not None:
+            if frame.pts not in numbers:
+                continue  # belongs before the first whole frame
+            number = numbers[frame.pts]
+        yield number, frame
+        number += 1
 
 
 class FrameFolder(Video):
@@ -250,18 +258,22 @@ class Reader:
 
     def __init__(self, size: Size | None = None, fps: float | None = None) -> None:
         self.size, self.fps = size, fps
-        self._last: tuple[int, Video] | None = None
+        self._last: tuple[int, Video] | None = None  # with the process that opened it
+        self._inherited: list[Video] = []
 
     def open(self, path: Path) -> Video:
         """The open video of a path."""
         if self._last is not None:
             process, video = self._last
-            if process == os.getpid() and video.path == path:
+            if process != os.getpid():
+                # Its decoder's threads stayed in the process this one was forked from; freeing it would wait for them.
+                self._inherited.append(video)
+            elif video.path == path:
                 return video
-            if process == os.getpid():
+            else:
                 video.close()
         self._last = (os.getpid(), open_video(path, self.size, self.fps))
         return self._last[1]
 
     def __getstate__(self) -> dict[str, object]:
-        return {"size": self.size, "fps": self.fps, "_last": None}
+        return {**vars(self), "_last": None, "_inherited": []}

@@ -1,15 +1,13 @@
 """What the stages share: the optimizer, small checkpoints bound to their backbone, and results as JSON."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import cos, pi
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -17,6 +15,8 @@ from tvau.backbones import VideoLVLM
 from tvau.errors import CheckpointError
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder
 from tvau.model import TVAU
+from tvau.viz.predictions import whole
+from tvau.viz.report import score_table
 
 FROZEN = "model.backbone."
 
@@ -32,12 +32,14 @@ class Task(lightning.LightningModule):
     """
 
     model: TVAU
+    scores: nn.ModuleDict  # of the test, filled as its splits come
     decoder_options: dict[str, Any] | None = None
 
     def __init__(self, learning_rate: float, weight_decay: float, warmup: int) -> None:
         super().__init__()
         self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
         self.strict_loading = False
+        self.scores = nn.ModuleDict()
 
     def configure_optimizers(self) -> Any:
         """AdamW on what is trained; weights of one dimension (norms, biases, scales) do not decay."""
@@ -84,23 +86,20 @@ class Task(lightning.LightningModule):
         names = getattr(getattr(self.trainer, "datamodule", None), "test_names", None)
         return names[index] if names else str(index)
 
+    @property
+    def folder(self) -> Path:
+        """Where the run leaves its results."""
+        return Path(self.trainer.default_root_dir)
+
     def publish(self, results: dict[str, Any]) -> None:
         """Writes `test.json` into the run's folder, whole or not at all."""
         if not self.trainer.is_global_zero:
             return
-        path = Path(self.trainer.default_root_dir) / "test.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "test.json"
         with whole(path) as temporary:
             temporary.write_text(json.dumps(results, indent=2))
-        self.print(f"results: {path}")
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A temporary name that becomes `path` only if nothing fails."""
-    temporary = path.with_name(f".{path.name}.part")
-    yield temporary
-    temporary.replace(path)
+        self.print(f"{score_table(results)}\n\nresults: {path}")
 
 
 def identity(backbone: VideoLVLM) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tvau.backbones import VideoLVLM
 from tvau.backbones.huggingface import HuggingFaceLVLM
@@ -17,6 +17,8 @@ from tvau.tasks.base import Task, load_decoder
 from tvau.tasks.dense import Pretraining
 from tvau.tasks.maps import MapScores, frame_scores
 from tvau.types import Batch
+from tvau.viz.cases import save_case
+from tvau.viz.report import Case
 
 
 class DialogTask(Task):
@@ -32,6 +34,8 @@ class DialogTask(Task):
         lora_rank, lora_alpha, lora_dropout: of LoRA on the language model; rank 0: none.
         questions: what `predict` asks; the default is the paper's dialog flow.
         most: tokens an answer has at most.
+        judged_only: test splits of which only the first answer is asked, as their words were never learned.
+        cases: videos of each kind (normal, abnormal) and split that the test keeps for the report.
         pretrain: train everything on answers and dense labels (for nano).
         dense_weight, packed, tower_steps: of the pretraining, see `Pretraining`.
         learning_rate, weight_decay, warmup: see `Task`.
@@ -49,6 +53,8 @@ class DialogTask(Task):
         lora_dropout: float = 0.0,
         questions: Sequence[str] = FLOW,
         most: int = 48,
+        judged_only: Sequence[str] = (),
+        cases: int = 2,
         pretrain: bool = False,
         dense_weight: float = 0.3,
         packed: float = 0.8,
@@ -59,6 +65,8 @@ class DialogTask(Task):
     ) -> None:
         super().__init__(learning_rate, weight_decay, warmup)
         self.questions, self.most = list(questions), most
+        self.judged_only, self.cases = set(judged_only), cases
+        self.kept: dict[tuple[str, bool], dict[str, None]] = {}  # videos that became cases, by split and kind
         decoder, text, encoder = None, None, None
         if heatmap is not None:
             decoder, text, self.decoder_options = load_decoder(heatmap, backbone)
@@ -72,7 +80,6 @@ class DialogTask(Task):
             self.pretraining = Pretraining(cast(HuggingFaceLVLM, backbone), dense_weight, packed, tower_steps)
         elif lora_rank:
             backbone.add_lora(lora_rank, lora_alpha, lora_dropout)
-        self.scores: nn.ModuleDict = nn.ModuleDict()
 
     # ---- training ----
 
@@ -95,6 +102,7 @@ class DialogTask(Task):
     def on_test_start(self) -> None:
         """One set of scores for each split."""
         self.scores.clear()
+        self.kept.clear()
 
     def test_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
         """Asks each clip its reference's questions, turn after turn, and keeps heatmaps and answers."""
@@ -102,6 +110,8 @@ class DialogTask(Task):
         if f"text_{name}" not in self.scores:
             self.scores[f"text_{name}"] = TextScores().to(self.device)
             self.scores[f"maps_{name}"] = MapScores().to(self.device)
+        if name in self.judged_only:
+            batch = {**batch, "turns": [turns[:1] for turns in batch["turns"]]}
         for part in by_length(batch):
             turns = part["turns"]
             answers, heatmaps = self.model.converse(part, [[t["question"] for t in own] for own in turns], self.most)
@@ -112,6 +122,23 @@ class DialogTask(Task):
             )
             if heatmaps is not None and "mask" in part:
                 cast(MapScores, self.scores[f"maps_{name}"]).update(part, heatmaps)
+            self._keep(name, part, answers, heatmaps)
+
+    def _keep(self, split: str, batch: Batch, answers: list[list[str]], heatmaps: Tensor | None) -> None:
+        """Leaves the first videos of each kind in the run's folder, for the report."""
+        for i, name in enumerate(batch["name"]):
+            mask = batch["mask"][i].cpu().numpy() if "mask" in batch else None
+            videos = self.kept.setdefault((split, "abnormal" in name), {})
+            if name not in videos and len(videos) >= self.cases:
+                continue
+            videos[name] = None
+            maps = torch.zeros_like(batch["video"][i, :, 0]).float() if heatmaps is None else heatmaps[i].float()
+            case = Case(
+                name, split, batch["frames"][i].cpu().numpy(), batch["video"][i].movedim(1, -1).cpu().numpy(),
+                maps.cpu().numpy(), mask, frame_scores(maps).cpu().numpy(), None,
+                [(t["question"], a, t["answer"]) for t, a in zip(batch["turns"][i], answers[i], strict=True)],
+            )  # fmt: skip
+            save_case(self.folder / "cases", case)
 
     def on_test_end(self) -> None:
         """Writes `test.json`: {method: {split: {"frame": ..., "pixel": ..., "text": ...}}}."""

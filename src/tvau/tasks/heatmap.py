@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from tvau.backbones import VideoLVLM
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder
@@ -45,7 +45,6 @@ class HeatmapTask(Task):
         self.decoder_options = {"width": width, "weight": weight}
         decoder = AnomalyHeatmapDecoder(backbone.vision_size, backbone.hidden_size, backbone.blocks, width, weight)
         self.model = TVAU(backbone, decoder, text=text_features(backbone, prompts))
-        self.scores = nn.ModuleDict()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Loss of the maps against the masks."""

@@ -1,0 +1,53 @@
+"""Clips that a test keeps for the report: what was seen, what is true and what was said."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tvau.viz.predictions import whole
+from tvau.viz.report import Case
+
+ARRAYS = ("frames", "pictures", "heatmaps", "mask", "scores")
+
+
+def save_case(folder: Path, case: Case) -> None:
+    """Writes a case as `{split}_{name}_{first frame}.npz`, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words = json.dumps({"name": case.name, "split": case.split, "turns": list(case.turns)})
+    arrays = {key: value for key in ARRAYS if (value := getattr(case, key)) is not None}
+    with whole(folder / f"{case.split}_{case.name}_{int(case.frames[0]):06d}.npz") as temporary:
+        np.savez_compressed(temporary, words=np.array(words), **arrays)
+
+
+def load_cases(folder: Path, others: Sequence[tuple[str, Path]] = ()) -> list[Case]:
+    """All cases of a folder, one for each window, in order of split and name.
+
+    Args:
+        folder: where a test left them.
+        others: (method, folder) of further tests of the same clips; their answers are set below ours.
+    """
+    cases = []
+    for path in sorted(folder.glob("*.npz")):
+        arrays, words = _read(path)
+        turns = [(question, answer, reference) for question, answer, reference in words["turns"]]
+        for method, other in others:
+            if (other / path.name).is_file():
+                said = _read(other / path.name)[1]["turns"]
+                turns += [(f"{question} [{method}]", answer, reference) for question, answer, reference in said]
+        mask = arrays.get("mask")
+        cases.append(
+            Case(
+                name=f"{words['name']}, frames {arrays['frames'][0]}-{arrays['frames'][-1]}", split=words["split"],
+                frames=arrays["frames"], pictures=arrays["pictures"],
+                heatmaps=arrays.get("heatmaps", np.zeros(arrays["pictures"].shape[:3], np.float32)),
+                mask=mask, scores=arrays["scores"], labels=None if mask is None else mask.any((1, 2)), turns=turns,
+            )
+        )  # fmt: skip
+    return cases
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, list]]:
+    with np.load(path, allow_pickle=False) as stored:
+        return {key: stored[key] for key in stored.files if key != "words"}, json.loads(str(stored["words"]))
