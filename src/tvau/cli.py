@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from tvau.data.synthetic import write
 from tvau.errors import DataError, TvauError
 from tvau.viz.cases import load_cases
 from tvau.viz.report import score_table, write_report
-
 
 COUNTS = {"train": 240, "validation": 32, "test": 80, "test_seen": 48, "test_novel": 32}
 
@@ -57,7 +56,7 @@ def report(folder: str, name: str = "dialog", title: str = "tvau on synthetic su
 
 
 METHODS = {"tvau": "T-VAU", "lvlm": "LoRA only"}
-COMMANDS = {"synth": synth, "nano": nano.create, "report": report}
+COMMANDS: dict[str, Callable[..., Any]] = {"synth": synth, "nano": nano.create, "report": report}
 
 
 def main(args: Sequence[str] | None = None) -> Any:

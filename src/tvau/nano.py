@@ -7,6 +7,7 @@ the weights. The Qwen2.5-VL adapter loads it with no special case.
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
@@ -49,13 +50,14 @@ TEMPLATE = """\
 {%- if message.role != 'user' -%}<|im_end|>{%- endif -%}
 {%- endfor -%}
 {%- if add_generation_prompt -%}<|assistant|>{%- endif -%}"""
-PATCH = {"patch_size": 8, "temporal_patch_size": 2, "merge_size": 2}
+PATCH: dict[str, Any] = {"patch_size": 8, "temporal_patch_size": 2, "merge_size": 2}
 
 
 def _corpus() -> Iterator[str]:
     """Every word of the dialog in every sentence form, so that each word becomes one token."""
     random = Random(0)
     places = ("a plaza", "a street", "a park", "a courtyard", "a parking lot", "a campus path", "a station hall")
+    lights = ("daylight", "overcast light", "dusk", "darkness", "artificial light")
     for _ in range(4000):
         people = random.randrange(13)
         targets = [
@@ -72,7 +74,7 @@ def _corpus() -> Iterator[str]:
         ]  # fmt: skip
         scene = Surroundings(
             random.choice(places),
-            random.choice(("daylight", "overcast light", "dusk", "the night")),
+            random.choice(lights),
             random.choice(("", "rain", "fog", "snow")),
             people,
         )
@@ -104,14 +106,14 @@ def create(folder: str | Path, vocabulary: int = 1024, layers: int = 4, width: i
         tokenizer_object=tokenizer, eos_token=SPECIAL["eos"], pad_token=SPECIAL["pad"], padding_side="left",
         additional_special_tokens=[SPECIAL[k] for k in ("user", "assistant", "start", "end", "image", "video")],
     )  # fmt: skip
-    pixels = {"size": {"shortest_edge": 16 * 16, "longest_edge": 64 * 160 * 160}}
+    pixels: dict[str, Any] = {"size": {"shortest_edge": 16 * 16, "longest_edge": 64 * 160 * 160}}
     Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(**PATCH, **pixels),
         tokenizer=fast,
         video_processor=Qwen2VLVideoProcessor(**PATCH, **pixels),
         chat_template=TEMPLATE,
     ).save_pretrained(folder)
-    ids = {name: fast.convert_tokens_to_ids(token) for name, token in SPECIAL.items()}
+    ids: dict[str, Any] = {name: fast.convert_tokens_to_ids(token) for name, token in SPECIAL.items()}
     head = width // heads
     Qwen2_5_VLConfig(
         text_config={
@@ -127,8 +129,8 @@ def create(folder: str | Path, vocabulary: int = 1024, layers: int = 4, width: i
         },
         vision_config={
             "depth": 6, "hidden_size": 128, "intermediate_size": 256, "num_heads": 4, "patch_size": 8,
-            "temporal_patch_size": 2, "spatial_merge_size": 2, "window_size": 32, "fullatt_block_indexes": [1, 2, 3, 4, 5],
-            "out_hidden_size": width, "tokens_per_second": 3,
+            "temporal_patch_size": 2, "spatial_merge_size": 2, "window_size": 32, "out_hidden_size": width,
+            "fullatt_block_indexes": [1, 2, 3, 4, 5], "tokens_per_second": 3,
         },
         tie_word_embeddings=True, vision_start_token_id=ids["start"], vision_end_token_id=ids["end"],
         image_token_id=ids["image"], video_token_id=ids["video"], architectures=["Qwen2_5_VLForConditionalGeneration"],

@@ -1,5 +1,6 @@
 """Region-aware Anomaly Encoder (RAE), section 3.2.2 of the paper."""
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -30,10 +31,7 @@ class RegionAwareAnomalyEncoder(nn.Module):
         self.scale = nn.Parameter(torch.tensor(scale))
         sizes = [4 if view == "difference+map" else 2, channels, channels, channels]
         self.convolutions = nn.Sequential(
-            *[
-                nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.GroupNorm(8, b), nn.GELU())
-                for a, b in zip(sizes, sizes[1:], strict=False)
-            ]
+            *[nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.GroupNorm(8, b), nn.GELU()) for a, b in pairwise(sizes)]
         )
         self.region, self.overall = (
             nn.Sequential(

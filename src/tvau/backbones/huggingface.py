@@ -69,7 +69,9 @@ class HuggingFaceLVLM(VideoLVLM):
         self.anomaly_id = self.tokenizer.convert_tokens_to_ids(ANOMALY)
         self.eos_id = self.tokenizer.eos_token_id
         self.pad_id = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.eos_id
-        self.name = f"{config.model_type}:{config.get_text_config().hidden_size}x{config.get_text_config().num_hidden_layers}"
+        self.name = (
+            f"{config.model_type}:{config.get_text_config().hidden_size}x{config.get_text_config().num_hidden_layers}"
+        )
         self.hidden_size = config.get_text_config().hidden_size
         self.vision_size, self.depth = self.tower_size()
         self.blocks = tuple(blocks)
@@ -92,9 +94,7 @@ class HuggingFaceLVLM(VideoLVLM):
 
     # ---- tokens ----
 
-    def prepare(
-        self, video: Tensor, dialogs: Sequence[Sequence[Turn]], prompts: int, fps: Sequence[float]
-    ) -> Inputs:
+    def prepare(self, video: Tensor, dialogs: Sequence[Sequence[Turn]], prompts: int, fps: Sequence[float]) -> Inputs:
         frames, _, height, width = video.shape[1:]
         self.grid(frames, height, width)
         texts = [self._render([{"role": "user", "content": self._first(d[0]["question"], prompts)}]) for d in dialogs]
@@ -164,7 +164,9 @@ class HuggingFaceLVLM(VideoLVLM):
         longest = max(len(row["input_ids"]) for row in rows)
         fill = {"input_ids": self.pad_id, "labels": IGNORE}
         return {
-            key: torch.stack([nn.functional.pad(r[key], (longest - len(r[key]), 0), value=fill.get(key, 0)) for r in rows])
+            key: torch.stack(
+                [nn.functional.pad(r[key], (longest - len(r[key]), 0), value=fill.get(key, 0)) for r in rows]
+            )
             for key in rows[0]
         }
 

@@ -25,8 +25,8 @@ NOUNS = (
 )  # fmt: skip
 ACTIONS = (
     "walking", "standing", "sitting", "running", "falling", "lying on the ground", "crawling", "jumping", "dancing",
-    "fighting", "staggering", "leaving a bag", "abandoned", "crossing the road", "pushing a stroller", "riding", "driving",
-    "parking", "burning", "rising", "spinning", "doing a cartwheel", "throwing a ball", "flying", "waving",
+    "fighting", "staggering", "leaving a bag", "abandoned", "crossing the road", "pushing a stroller", "riding",
+    "driving", "parking", "burning", "rising", "spinning", "doing a cartwheel", "throwing a ball", "flying", "waving",
 )  # fmt: skip
 WITHOUT_ARTICLE = {"smoke": "a cloud of smoke", "fire": "a fire"}
 JUDGEMENT = "Is there any anomaly in the video?"
@@ -107,8 +107,10 @@ def features(target: Target) -> str:
 def trajectory(target: Target) -> str:
     """Start, direction and end of one target."""
     if not target.direction:
-        return f"It stays at the {target.start}." if target.start == target.end else (
-            f"It starts at the {target.start} and ends at the {target.end}."
+        return (
+            f"It stays at the {target.start}."
+            if target.start == target.end
+            else (f"It starts at the {target.start} and ends at the {target.end}.")
         )
     return f"It starts at the {target.start}, moves {target.direction} and ends at the {target.end}."
 

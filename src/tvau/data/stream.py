@@ -48,7 +48,7 @@ class Stage:
 
 
 def attributes(facts: Sequence[tuple[int, Target]]) -> Tensor:
-    """int64 [256, 7]: noun, action, top or body colour, trousers, start, end, direction; -1 unknown or no such object."""
+    """int64 [256, 7]: noun, action, top or body colour, trousers, start, end, direction; -1 unknown."""
     table = torch.full((256, 7), -1)
     for ident, target in facts:
         parts = dict(target.colours)
@@ -160,5 +160,3 @@ class SyntheticStream(lightning.LightningDataModule):
             clips, batch_size=None, sampler=cast(Sampler[int], order), num_workers=self.num_workers,
             prefetch_factor=4 if self.num_workers else None,
         )  # fmt: skip
-
-

@@ -75,8 +75,8 @@ class Task(lightning.LightningModule):
         if wanted != given:
             wrong = sorted(k for k in wanted.keys() | given.keys() if wanted.get(k) != given.get(k))
             raise CheckpointError(
-                f"the checkpoint does not fit this model, {len(wrong)} parts differ (first: {wrong[0]}): was it trained "
-                "with the same task and options (heatmap, view, lora_rank)?"
+                f"the checkpoint does not fit this model, {len(wrong)} parts differ (first: {wrong[0]}): was it "
+                "trained with the same task and options (heatmap, view, lora_rank)?"
             )
 
     # ---- results ----

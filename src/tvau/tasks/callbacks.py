@@ -5,12 +5,13 @@ from typing import Any, cast
 
 import numpy as np
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from tvau.tasks.base import Task
 from tvau.types import Batch
 from tvau.viz.overlay import key_frames
-from tvau.viz.predictions import write_prediction
+from tvau.viz.predictions import Dialog, write_prediction
 
 
 class HeatmapPictures(Callback):
@@ -33,9 +34,8 @@ class HeatmapPictures(Callback):
             pictures = batch["video"][i].movedim(1, -1).cpu().numpy()
             picture = key_frames(pictures, outputs[i].float().cpu().numpy(), batch["mask"][i].cpu().numpy())
             for logger in trainer.loggers:
-                if hasattr(logger.experiment, "add_image"):
-                    name = f"heatmaps/{i}"
-                    logger.experiment.add_image(name, picture, trainer.global_step, dataformats="HWC")
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_image(f"heatmaps/{i}", picture, trainer.global_step, dataformats="HWC")
 
 
 class PredictionWriter(Callback):
@@ -60,10 +60,12 @@ class PredictionWriter(Callback):
                 self.name = name
             self.windows.append(
                 {
-                    "frames": batch["frames"][i].cpu().numpy(), "heatmaps": outputs["heatmaps"][i].float().cpu().numpy(),
-                    "scores": outputs["scores"][i].float().cpu().numpy(), "turns": outputs["turns"][i],
+                    "frames": batch["frames"][i].cpu().numpy(),
+                    "heatmaps": outputs["heatmaps"][i].float().cpu().numpy(),
+                    "scores": outputs["scores"][i].float().cpu().numpy(),
+                    "turns": outputs["turns"][i],
                 }
-            )  # fmt: skip
+            )
 
     def on_predict_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Writes the last video."""
@@ -79,7 +81,7 @@ class PredictionWriter(Callback):
         heatmaps = np.zeros((len(at), *windows[0]["heatmaps"].shape[1:]), np.float32)
         np.add.at(heatmaps, where, np.concatenate([w["heatmaps"] for w in windows]))
         scores = np.bincount(where, np.concatenate([w["scores"] for w in windows])) / weight
-        dialogs = [{"frames": [int(w["frames"][0]), int(w["frames"][-1])], "turns": w["turns"]} for w in windows]
+        dialogs = [Dialog(frames=[int(w["frames"][0]), int(w["frames"][-1])], turns=w["turns"]) for w in windows]
         source = cast(Any, trainer).datamodule.paths[name]
         folder = self.folder / name
         write_prediction(folder, source, at, heatmaps / weight[:, None, None], scores, dialogs)
@@ -106,5 +108,3 @@ class SaveBackbone(Callback):
         """Saves."""
         if trainer.is_global_zero:
             cast(Any, cast(Task, module).model.backbone).lm.save_pretrained(self.folder)
-
-

@@ -36,8 +36,8 @@ class DenseLoss(nn.Module):
     """
 
     def __init__(
-        self, vision_size: int, hidden_size: int, block: int, layers: Sequence[int] = (1, 2), grid: tuple[int, int] = (6, 10),
-        least: float = 0.1,
+        self, vision_size: int, hidden_size: int, block: int, layers: Sequence[int] = (1, 2),
+        grid: tuple[int, int] = (6, 10), least: float = 0.1,
     ) -> None:  # fmt: skip
         super().__init__()
         self.block, self.layers, self.grid, self.least = block, tuple(layers), grid, least
@@ -70,7 +70,7 @@ class DenseLoss(nn.Module):
     def _labels(self, batch: Batch, times: int, grid: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Attributes [B, T', h, w, A] (-1 unknown) and displacement [B, T', h, w, 2] of the object in each cell."""
         ids = batch["ids"][..., ::2, ::2]  # half the resolution is enough to say whose a cell is
-        size, frames, height, width = ids.shape
+        size, _, height, width = ids.shape
         most = int(ids.max()) + 1
         flat = one_hot(ids.long(), most).movedim(-1, 2).float()  # [B, T, n, H, W]
         area = flat.sum((3, 4)).clamp(min=1)
@@ -98,8 +98,9 @@ class DenseLoss(nn.Module):
         *motion, row, column = out.split([*sizes, rows, columns], dim=-1)
         names = list(ATTRIBUTES)
         loss = sum(_entropy(o, attributes[..., names.index(a)]) for o, a in zip(motion, MOTION, strict=True))
-        y = torch.arange(rows, device=out.device)[:, None].expand(out.shape[:2] + (rows, columns))
-        x = torch.arange(columns, device=out.device).expand(out.shape[:2] + (rows, columns))
+        shape = (*out.shape[:2], rows, columns)
+        y = torch.arange(rows, device=out.device)[:, None].expand(shape)
+        x = torch.arange(columns, device=out.device).expand(shape)
         return loss + _entropy(row, y) + _entropy(column, x)
 
 
@@ -148,7 +149,7 @@ class Pretraining(nn.Module):
         hidden = vision.hidden[self.dense.block]
         size, times = hidden.shape[:2]
         shape = (size, times, *self.dense.grid, -1)
-        tokens = vision.output.pooler_output
+        tokens = vision.output["pooler_output"]
         tokens = (torch.cat(list(tokens)) if isinstance(tokens, (tuple, list)) else tokens).reshape(shape)
         layers, losses = {}, {}
         if asked:

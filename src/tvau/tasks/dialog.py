@@ -116,7 +116,9 @@ class DialogTask(Task):
             turns = part["turns"]
             answers, heatmaps = self.model.converse(part, [[t["question"] for t in own] for own in turns], self.most)
             flat = [(t, a) for own, said in zip(turns, answers, strict=True) for t, a in zip(own, said, strict=True)]
-            clips = [f"{n}:{int(f[0])}" for n, f, own in zip(part["name"], part["frames"], turns, strict=True) for _ in own]
+            clips = [
+                f"{n}:{int(f[0])}" for n, f, own in zip(part["name"], part["frames"], turns, strict=True) for _ in own
+            ]
             cast(TextScores, self.scores[f"text_{name}"]).update(
                 [t["task"] for t, _ in flat], [a for _, a in flat], [t["answer"] for t, _ in flat], clips
             )
@@ -157,7 +159,8 @@ class DialogTask(Task):
         """Heatmaps [B, T, H, W], frame scores [B, T] and answers of each clip."""
         answers, heatmaps = self.model.converse(batch, [self.questions] * len(batch["name"]), self.most)
         turns = [
-            [{"task": "", "question": q, "answer": a} for q, a in zip(self.questions, own, strict=True)] for own in answers
+            [{"task": "", "question": q, "answer": a} for q, a in zip(self.questions, own, strict=True)]
+            for own in answers
         ]
         maps = torch.zeros_like(batch["video"][:, :, 0], dtype=torch.float) if heatmaps is None else heatmaps
         return {"heatmaps": maps, "scores": frame_scores(maps), "turns": turns}

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,12 +43,13 @@ def load_cases(folder: Path, others: Sequence[tuple[str, Path]] = ()) -> list[Ca
                 name=f"{words['name']}, frames {arrays['frames'][0]}-{arrays['frames'][-1]}", split=words["split"],
                 frames=arrays["frames"], pictures=arrays["pictures"],
                 heatmaps=arrays.get("heatmaps", np.zeros(arrays["pictures"].shape[:3], np.float32)),
-                mask=mask, scores=arrays["scores"], labels=None if mask is None else mask.any((1, 2)), turns=turns,
+                mask=mask, scores=arrays["scores"], turns=turns,
+                labels=None if mask is None else np.asarray(mask.any((1, 2))),
             )
         )  # fmt: skip
     return cases
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, list]]:
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     with np.load(path, allow_pickle=False) as stored:
         return {key: stored[key] for key in stored.files if key != "words"}, json.loads(str(stored["words"]))
