@@ -9,6 +9,8 @@ os.environ.setdefault("MPLBACKEND", "agg")
 import pytest
 import torch
 
+pytest.register_assert_rewrite("contract")  # its asserts explain themselves as those of a test module do
+
 ROOT = Path(__file__).parent.parent
 torch.set_num_threads(1)  # pytest-xdist runs one process a core
 
@@ -17,6 +19,14 @@ torch.set_num_threads(1)  # pytest-xdist runs one process a core
 def root() -> Path:
     """The repository's root folder."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny random Qwen2.5-VL; no test writes to it."""
+    from tiny import write_checkpoint  # here, since it imports transformers, which most tests do without
+
+    return write_checkpoint(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, DynamicCache
@@ -56,14 +57,17 @@ class HuggingFaceLVLM(VideoLVLM):
                 "choose the preset in backbones/ that fits the checkpoint"
             )
         common = {"dtype": getattr(torch, dtype), "attn_implementation": attention, **(options or {})}
-        self.processor = AutoProcessor.from_pretrained(checkpoint)
+        try:
+            self.processor = AutoProcessor.from_pretrained(checkpoint)
+        except (OSError, ValueError) as error:
+            raise BackboneError(f"{checkpoint}: its processor could not be loaded ({error})") from error
         self.processor.tokenizer.add_special_tokens({"additional_special_tokens": [ANOMALY]})
         if random_weights:
             self.lm = AutoModelForImageTextToText.from_config(config, **common)
         else:
             try:
                 self.lm = AutoModelForImageTextToText.from_pretrained(checkpoint, **common)
-            except OSError as error:
+            except (OSError, SafetensorError) as error:
                 raise BackboneError(f"{checkpoint}: no weights could be loaded ({error})") from error
         self.tokenizer = self.processor.tokenizer
         self.anomaly_id = self.tokenizer.convert_tokens_to_ids(ANOMALY)
