@@ -36,7 +36,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY) ## The whole chain on synthetic video: data, both stages, scores, report (15 minutes on 2 cores)
-	@$(MAKE) --no-print-directory --jobs=2 $(STEPS)/test $(STEPS)/test_lora $(STEPS)/predict
+	@$(MAKE) --no-print-directory --jobs=2 $(STEPS)/predict $(STEPS)/test_lora $(STEPS)/test_heatmap
 	$(TVAU) report $(DEMO)
 	@echo "Report: $(DEMO)/report.html"
 
@@ -66,16 +66,21 @@ $(STEPS)/dialog_lora: $(STEPS)/heatmap
 	@touch $@
 
 $(STEPS)/test_lora: $(STEPS)/dialog_lora
-	$(HALF) $(TVAU) test --config configs/synthetic/dialog_lora.yaml --ckpt_path $(DEMO)/dialog_lora/last.ckpt \
+	$(HALF) $(TVAU) test --config configs/synthetic/dialog_lora.yaml --ckpt_path $(DEMO)/dialog_lora/best.ckpt \
 	  > $(DEMO)/test_lora.log 2>&1 || { cat $(DEMO)/test_lora.log; exit 1; }
 	@touch $@
 
+$(STEPS)/test_heatmap: $(STEPS)/test_lora
+	$(HALF) $(TVAU) test --config configs/synthetic/heatmap.yaml --ckpt_path $(DEMO)/heatmap/last.ckpt \
+	  > $(DEMO)/test_heatmap.log 2>&1 || { cat $(DEMO)/test_heatmap.log; exit 1; }
+	@touch $@
+
 $(STEPS)/test: $(STEPS)/dialog
-	$(HALF) $(TVAU) test --config configs/synthetic/dialog.yaml --ckpt_path $(DEMO)/dialog/last.ckpt
+	$(HALF) $(TVAU) test --config configs/synthetic/dialog.yaml --ckpt_path $(DEMO)/dialog/best.ckpt
 	@touch $@
 
 $(STEPS)/predict: $(STEPS)/test
-	$(TVAU) predict --config configs/synthetic/dialog.yaml --ckpt_path $(DEMO)/dialog/last.ckpt --data.videos $(WORLD)/unseen
+	$(HALF) $(TVAU) predict --config configs/synthetic/predict.yaml --ckpt_path $(DEMO)/dialog/best.ckpt
 	@touch $@
 
 test: $(READY) ## Run all tests, one process a core (at most 10 minutes on 2 cores)
@@ -94,7 +99,9 @@ bench: $(READY) ## Run the comparisons in benchmarks/; each prints a table
 	@set -- $(sort $(wildcard benchmarks/*.py)); for script; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 nano: $(READY) ## Pretrain the embedded LVLM again: makes the weights in backbones/nano (hours)
+	$(TVAU) nano backbones/nano
 	$(TVAU) fit --config configs/synthetic/pretrain.yaml
+	$(TVAU) test --config configs/synthetic/held_out.yaml
 
 clean: ## Remove the demo's data and runs; .venv stays
 	rm -rf $(DEMO) $(WORLD)

@@ -12,7 +12,7 @@ LEAST_FRAME_AUC = 0.6  # far below what the demo reaches; chance is 0.5
 
 
 def numbers(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
-    """Every number of a JSON value with its path, such as "test/frame_auc_micro"."""
+    """Every number of a JSON value with its path, such as "tvau/test/frame/micro_auc"."""
     if isinstance(value, dict):
         for key, child in value.items():
             yield from numbers(child, f"{path}/{key}" if path else str(key))
@@ -31,7 +31,7 @@ def problems(demo: Path) -> list[str]:
         found.append(f"no report: {report} does not exist")
     elif "<img" not in report.read_text() or "<table" not in report.read_text():
         found.append(f"{report} holds no picture or no table")
-    files = sorted(demo.glob("**/scores*.json"))
+    files = sorted(demo.glob("**/test.json"))
     scores = {
         f"{file.relative_to(demo)}:{path}": x for file in files for path, x in numbers(json.loads(file.read_text()))
     }
@@ -39,9 +39,9 @@ def problems(demo: Path) -> list[str]:
         fraction = any(word in path.lower() for word in FRACTIONS)
         if not math.isfinite(value) or (fraction and not 0 <= value <= 1):
             found.append(f"{path} is {value}, expected {'a fraction in [0, 1]' if fraction else 'a finite number'}")
-    frame = {path: x for path, x in scores.items() if path.startswith("dialog/") and path.endswith("/frame_auc_micro")}
+    frame = {path: x for path, x in scores.items() if path.startswith("heatmap/") and "tvau/" in path and path.endswith("/micro_auc")}
     if not frame:
-        found.append(f"no frame_auc_micro in {demo}/dialog/scores*.json")
+        found.append(f"no micro_auc of tvau in {demo}/heatmap/test.json")
     found += [f"{path} is {x}, expected above {LEAST_FRAME_AUC}" for path, x in frame.items() if x <= LEAST_FRAME_AUC]
     return found
 
@@ -50,5 +50,5 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     if wrong := problems(folder):
         sys.exit("\n".join(["demo check failed:", *wrong]))
-    count = sum(1 for file in folder.glob("**/scores*.json") for _ in numbers(json.loads(file.read_text())))
+    count = sum(1 for file in folder.glob("**/test.json") for _ in numbers(json.loads(file.read_text())))
     print(f"demo check passed: {folder / 'report.html'} has its table and pictures, {count} scores are finite and sane")

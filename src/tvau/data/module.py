@@ -1,6 +1,5 @@
 """What all data sets share: clips that become samples, batches, and the loaders of a DataModule."""
 
-import gc
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -147,15 +146,6 @@ def collate(samples: Sequence[Sample]) -> Batch:
     return cast(Batch, {k: torch.stack(v) if isinstance(v[0], Tensor) else v for k, v in columns.items()})
 
 
-def _start_worker(worker: int) -> None:
-    """Leave alone, in a forked loader process, what belongs to the process it was forked from.
-
-    Freeing an inherited decoder or encoder waits for its threads, which stayed there; the garbage collector would do
-    that as soon as it finds one.
-    """
-    gc.freeze()
-
-
 class VideoDataModule(lightning.LightningDataModule, ABC):
     """Loaders over the clips of a data set; a data set says which clips its splits hold.
 
@@ -224,7 +214,6 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
             sampler=sampler,
             num_workers=self.num_workers,
             collate_fn=collate,
-            worker_init_fn=_start_worker,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
@@ -247,7 +236,6 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
             stream,
             batch_size=None,
             num_workers=self.num_workers,
-            worker_init_fn=_start_worker,
             pin_memory=torch.cuda.is_available(),
         )
 

@@ -7,6 +7,7 @@ Frame numbers are 0-based and count the frames in the order in which they are sh
 is decoded, so that memory does not grow with the length or the resolution of a video.
 """
 
+import gc
 import os
 from abc import ABC, abstractmethod
 from bisect import bisect_right
@@ -26,6 +27,10 @@ from tvau.errors import DataError
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"})
 FOLDER_FPS = 25.0  # frames a second of a frame folder where nobody says otherwise: such a folder does not record it
+
+# Freeing a decoder waits for its threads. Those of decoders that a forked process (a loader worker) inherits stayed in
+# the other process, so its garbage collector has to leave them alone, or the worker would wait for ever.
+os.register_at_fork(after_in_child=gc.freeze)
 
 
 class Video(ABC):
@@ -212,8 +217,7 @@ def _shown(
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """(number, frame) of all that a container shows from where it stands; `number` is the first where none has a time.
 
-    A function of its own, so that a video is no reference cycle: it is let go where it is dropped, not later by the
-    garbage collector, in a forked process that lacks the decoder's threads.
+    A function of its own, so that a video is no reference cycle and lets go of its file and threads where it is dropped.
     """
     for frame in container.decode(video=0):
         if numbers is not None:
@@ -266,8 +270,7 @@ class Reader:
         if self._last is not None:
             process, video = self._last
             if process != os.getpid():
-                # Its decoder's threads stayed in the process this one was forked from; freeing it would wait for them.
-                self._inherited.append(video)
+                self._inherited.append(video)  # kept, since it must not be freed here, see above
             elif video.path == path:
                 return video
             else:

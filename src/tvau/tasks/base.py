@@ -122,11 +122,11 @@ def check_identity(checkpoint: dict[str, Any], backbone: VideoLVLM, what: object
         )
 
 
-def load_decoder(path: str, backbone: VideoLVLM) -> tuple[AnomalyHeatmapDecoder, Tensor, dict[str, Any]]:
-    """The trained heatmap decoder of a checkpoint, its text features [2, D] and its options.
+def read_checkpoint(path: str) -> dict[str, Any]:
+    """A checkpoint of tvau; nothing in it is executed.
 
     Raises:
-        CheckpointError: no such file, not a checkpoint of tvau, without a decoder, or of another backbone.
+        CheckpointError: no such file, or not a checkpoint of tvau.
     """
     if not Path(path).is_file():
         raise CheckpointError(f"{path}: no such checkpoint; train stage 1 first (tvau fit --config .../heatmap.yaml)")
@@ -134,8 +134,18 @@ def load_decoder(path: str, backbone: VideoLVLM) -> tuple[AnomalyHeatmapDecoder,
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds; all mean that this is no checkpoint one may trust
         raise CheckpointError(f"{path} cannot be read as a checkpoint ({str(error).splitlines()[0]})") from error
-    if not isinstance(checkpoint, dict):
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(f"{path} is no checkpoint of tvau")
+    return checkpoint
+
+
+def load_decoder(path: str, backbone: VideoLVLM) -> tuple[AnomalyHeatmapDecoder, Tensor, dict[str, Any]]:
+    """The trained heatmap decoder of a checkpoint, its text features [2, D] and its options.
+
+    Raises:
+        CheckpointError: no such file, not a checkpoint of tvau, without a decoder, or of another backbone.
+    """
+    checkpoint = read_checkpoint(path)
     check_identity(checkpoint, backbone, path)
     options, state = checkpoint.get("decoder"), checkpoint["state_dict"]
     if options is None:

@@ -10,10 +10,11 @@ from torch import Tensor
 from tvau.backbones import VideoLVLM
 from tvau.backbones.huggingface import HuggingFaceLVLM
 from tvau.data.language import FLOW
+from tvau.errors import CheckpointError
 from tvau.metrics import TextScores
 from tvau.model import TVAU
 from tvau.region_encoder import RegionAwareAnomalyEncoder, View
-from tvau.tasks.base import Task, load_decoder
+from tvau.tasks.base import Task, load_decoder, read_checkpoint
 from tvau.tasks.dense import Pretraining
 from tvau.tasks.maps import MapScores, frame_scores
 from tvau.types import Batch
@@ -64,6 +65,7 @@ class DialogTask(Task):
         warmup: int = 20,
     ) -> None:
         super().__init__(learning_rate, weight_decay, warmup)
+        self.save_hyperparameters(ignore=["backbone"])
         self.questions, self.most = list(questions), most
         self.judged_only, self.cases = set(judged_only), cases
         self.kept: dict[tuple[str, bool], dict[str, None]] = {}  # videos that became cases, by split and kind
@@ -164,6 +166,22 @@ class DialogTask(Task):
         ]
         maps = torch.zeros_like(batch["video"][:, :, 0], dtype=torch.float) if heatmaps is None else heatmaps
         return {"heatmaps": maps, "scores": frame_scores(maps), "turns": turns}
+
+
+def load(checkpoint: str, backbone: VideoLVLM) -> TVAU:
+    """A trained T-VAU from a checkpoint of stage 2, ready to look and to speak.
+
+    Raises:
+        CheckpointError: no such file, no checkpoint of stage 2, or of another backbone.
+    """
+    stored = read_checkpoint(checkpoint)
+    options = {k: v for k, v in stored.get("hyper_parameters", {}).items() if not k.startswith("_")}
+    if "heatmap" not in options:
+        raise CheckpointError(f"{checkpoint} is no checkpoint of stage 2 (tvau.tasks.DialogTask)")
+    task = DialogTask(backbone, **{**options, "heatmap": checkpoint if options["heatmap"] else None})
+    task.on_load_checkpoint(stored)
+    task.load_state_dict(stored["state_dict"], strict=False)
+    return task.model.eval()
 
 
 def by_length(batch: Batch) -> list[Batch]:

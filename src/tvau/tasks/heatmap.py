@@ -41,6 +41,7 @@ class HeatmapTask(Task):
         warmup: int = 20,
     ) -> None:
         super().__init__(learning_rate, weight_decay, warmup)
+        self.save_hyperparameters(ignore=["backbone"])
         self.positive_weight, self.dice_weight = positive_weight, dice_weight
         self.decoder_options = {"width": width, "weight": weight}
         decoder = AnomalyHeatmapDecoder(backbone.vision_size, backbone.hidden_size, backbone.blocks, width, weight)
