@@ -59,7 +59,7 @@ def test_a_broken_video_fails_or_is_named_and_skipped(tmp_path: Path, video: Wri
     (folder / "9.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"empty\.mp4: the file is empty"):
         batches(tmp_path)
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match="Skipped") as warned:
         found = batches(tmp_path, on_broken="skip", batch_size=1)
     assert [batch["name"] for batch in found] == [["good"], ["good"], ["holes"]]
     said = [str(w.message) for w in warned]

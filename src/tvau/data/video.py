@@ -217,7 +217,7 @@ def _shown(
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """(number, frame) of all that a container shows from where it stands; `number` is the first where none has a time.
 
-    A function of its own, so that a video is no reference cycle and lets go of its file and threads where it is dropped.
+    A function of its own, so that a video is no reference cycle and lets go of file and threads where it is dropped.
     """
     for frame in container.decode(video=0):
         if numbers is not None:
