@@ -6,9 +6,13 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports transformers: a test never waits for a hub
 os.environ.setdefault("MPLBACKEND", "agg")
 
+import hypothesis
 import pytest
 import torch
 
+# the same examples on every machine, and none that fails because the machine is busy
+hypothesis.settings.register_profile("tvau", deadline=None, derandomize=True, database=None, max_examples=50)
+hypothesis.settings.load_profile("tvau")
 pytest.register_assert_rewrite("contract")  # its asserts explain themselves as those of a test module do
 
 ROOT = Path(__file__).parent.parent
