@@ -152,6 +152,19 @@ def test_every_clip_is_evaluated_once_whatever_the_workers(small: Any, workers: 
     assert batches[0]["mask"].shape == (2, 8, 24, 32)
 
 
+def test_processes_share_the_videos_of_an_evaluation(small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 2)
+    found = []
+    for rank in range(2):
+        monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
+        loader = data(small, "validate").val_dataloader()
+        batches = list(loader)
+        assert len(batches) == len(loader)
+        found.append([name for batch in batches for name in batch["name"]])
+    assert found == [[NORMAL] * 3, [ABNORMAL] * 3]
+
+
 def test_training_order_is_random_seeded_and_changes_with_the_epoch(small: Any) -> None:
     def epochs(**options: Any) -> list[list[tuple[str, int]]]:
         loader = data(small, "fit", batch_size=1, **options).train_dataloader()

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from tvau.data.clips import windows
@@ -48,7 +49,7 @@ class VideoFolder(VideoDataModule):
         self.videos, self.frames, self.stride, self.hop, self.size = videos, frames, stride, hop, size
         self.fps, self.limit = fps, limit
 
-    @property
+    @cached_property
     def paths(self) -> dict[str, Path]:
         """{name: video file or frame folder}, in order."""
         return find_videos(Path(self.videos))

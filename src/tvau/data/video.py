@@ -208,7 +208,7 @@ class VideoFile(Video):
 
     def _rgb(self, frame: av.VideoFrame) -> Image:
         height, width = self.shape
-        small = self._reformatter.reformat(frame, width, height, format="rgb24", interpolation="AREA")
+        small = self._reformatter.reformat(frame, width, height, format="rgb24", interpolation="AREA", threads=1)
         return np.asarray(small.to_ndarray(), dtype=np.uint8)
 
 
