@@ -39,7 +39,8 @@ def problems(demo: Path) -> list[str]:
         fraction = any(word in path.lower() for word in FRACTIONS)
         if not math.isfinite(value) or (fraction and not 0 <= value <= 1):
             found.append(f"{path} is {value}, expected {'a fraction in [0, 1]' if fraction else 'a finite number'}")
-    frame = {path: x for path, x in scores.items() if path.startswith("heatmap/") and "tvau/" in path and path.endswith("/micro_auc")}
+    ours = {path: x for path, x in scores.items() if path.startswith("heatmap/") and "tvau/" in path}
+    frame = {path: x for path, x in ours.items() if path.endswith("/micro_auc")}
     if not frame:
         found.append(f"no micro_auc of tvau in {demo}/heatmap/test.json")
     found += [f"{path} is {x}, expected above {LEAST_FRAME_AUC}" for path, x in frame.items() if x <= LEAST_FRAME_AUC]

@@ -1,7 +1,9 @@
 """The command line: LightningCLI's fit, validate, test and predict, and a few commands beside them."""
 
 import json
+import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,20 +63,28 @@ COMMANDS: dict[str, Callable[..., Any]] = {"synth": synth, "nano": nano.create, 
 
 def main(args: Sequence[str] | None = None) -> Any:
     """Runs one command; `args` are those of the shell where None. Returns the LightningCLI, if it was one of its."""
-    args = list(sys.argv[1:] if args is None else args)
+    words = [
+        "--model.questions" if word == "--questions" else word for word in (sys.argv[1:] if args is None else args)
+    ]
+    # LightningCLI warns where it is given words while the shell gave some too
+    sys.argv[1:] = words if args is None else sys.argv[1:]
+    # a frozen LVLM stays in evaluation mode on purpose; the other two speak of Lightning's own code
+    for message in (r".*module\(s\) in eval mode.*", r"(?s).*skip_none.*", r".*treespec.*"):
+        warnings.filterwarnings("ignore", message)
     try:
-        if args and args[0] in COMMANDS:
-            return auto_cli(COMMANDS[args[0]], args=args[1:], as_positional=True)
+        if words and words[0] in COMMANDS:
+            return auto_cli(COMMANDS[words[0]], args=words[1:], as_positional=True)
         return LightningCLI(
             LightningModule,
             LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
-            args=["--model.questions" if arg == "--questions" else arg for arg in args],
+            args=None if args is None else words,
             save_config_kwargs={"overwrite": True},
         )
     except TvauError as error:
-        sys.exit(f"tvau: {error}")
+        # a loader's worker puts its traceback in front of the message
+        sys.exit("tvau: " + re.split(r"tvau\.errors\.\w+: ", str(error))[-1].strip())
 
 
 if __name__ == "__main__":

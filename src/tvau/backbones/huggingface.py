@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from peft import LoraConfig
@@ -38,6 +38,7 @@ class HuggingFaceLVLM(VideoLVLM):
 
     modality = "video"
     family: str
+    processor_options: ClassVar[Mapping[str, Any]] = {}  # what only this family's processor takes
     lora_targets = r".*\.(language_model|text_model)\..*\.(q|k|v|o|gate|up|down)_proj"
 
     def __init__(
@@ -108,7 +109,7 @@ class HuggingFaceLVLM(VideoLVLM):
         ]
         inputs = dict(
             self.processor(
-                text=texts, videos=list(video), video_metadata=metadata,
+                text=texts, videos=list(video), video_metadata=metadata, **self.processor_options,
                 do_sample_frames=False, do_resize=False, padding=True, padding_side="left", return_tensors="pt",
             )
         )  # fmt: skip

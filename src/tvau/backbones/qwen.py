@@ -1,5 +1,8 @@
 """Qwen-style LVLMs: patches in merge-block order, three-part rotary positions."""
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 from torch import Tensor
 from transformers.vision_utils import get_vision_window_index
 
@@ -12,6 +15,7 @@ class Qwen25VL(HuggingFaceLVLM):
     """Qwen2.5-VL: the tower's windows are undone so that hidden states lie on the true raster."""
 
     family = "qwen2_5_vl"
+    processor_options: ClassVar[Mapping[str, Any]] = {"cap_pixels_per_frame": False}  # frames come in their final size
 
     def tower_size(self) -> tuple[int, int]:
         vision = self.lm.config.vision_config

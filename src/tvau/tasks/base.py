@@ -48,7 +48,9 @@ class Task(lightning.LightningModule):
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.weight_decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        steps = max(int(self.trainer.estimated_stepping_batches), 1)
+        # asking for the estimate starts the loaders before a checkpoint has restored the step they begin at
+        limit = self.trainer.max_steps
+        steps = max(limit if limit > 0 else int(self.trainer.estimated_stepping_batches), 1)
 
         def rate(step: int) -> float:
             return min((step + 1) / max(self.warmup, 1), 1.0) * (1 + cos(pi * min(step / steps, 1))) / 2
@@ -81,10 +83,10 @@ class Task(lightning.LightningModule):
 
     # ---- results ----
 
-    def split_name(self, index: int) -> str:
-        """Name of a test loader."""
-        names = getattr(getattr(self.trainer, "datamodule", None), "test_names", None)
-        return names[index] if names else str(index)
+    @property
+    def split_names(self) -> list[str]:
+        """Names of the test loaders."""
+        return list(getattr(getattr(self.trainer, "datamodule", None), "test_names", ("test",)))
 
     @property
     def folder(self) -> Path:

@@ -104,14 +104,14 @@ class DialogTask(Task):
     def on_test_start(self) -> None:
         """One set of scores for each split."""
         self.scores.clear()
+        for name in self.split_names:  # in every process, also in one that gets no clip of a split
+            self.scores[f"text_{name}"] = TextScores().to(self.device)
+            self.scores[f"maps_{name}"] = MapScores().to(self.device)
         self.kept.clear()
 
     def test_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
         """Asks each clip its reference's questions, turn after turn, and keeps heatmaps and answers."""
-        name = self.split_name(dataloader_idx)
-        if f"text_{name}" not in self.scores:
-            self.scores[f"text_{name}"] = TextScores().to(self.device)
-            self.scores[f"maps_{name}"] = MapScores().to(self.device)
+        name = self.split_names[dataloader_idx]
         if name in self.judged_only:
             batch = {**batch, "turns": [turns[:1] for turns in batch["turns"]]}
         for part in by_length(batch):

@@ -76,14 +76,14 @@ class HeatmapTask(Task):
     def on_test_start(self) -> None:
         """One set of scores for each split and method."""
         self.scores.clear()
+        for split in self.split_names:  # in every process, also in one that gets no clip of a split
+            self.scores.update({f"{split}/{method}": MapScores().to(self.device) for method in (OURS, MEDIAN)})
 
     def test_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
         """Scores our heatmaps and the baseline's on the same clips."""
         for method, heatmaps in ((OURS, self.model.heatmaps(batch)), (MEDIAN, median_difference(batch["video"]))):
-            key = f"{self.split_name(dataloader_idx)}/{method}"
-            if key not in self.scores:
-                self.scores[key] = MapScores().to(self.device)
-            cast(MapScores, self.scores[key]).update(batch, heatmaps)
+            score = cast(MapScores, self.scores[f"{self.split_names[dataloader_idx]}/{method}"])
+            score.update(batch, heatmaps)
 
     def on_test_end(self) -> None:
         """Writes `test.json`: {method: {split: {"frame": ..., "pixel": ...}}}."""
