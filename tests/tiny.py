@@ -1,18 +1,24 @@
 """A tiny random LVLM, clips for it and a miniature world: what tests of many rooms build."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
 
 from tvau import nano
 from tvau.backbones import Qwen25VL, VideoLVLM
+from tvau.cli import main
+from tvau.data.synthetic import SPLITS, write
 from tvau.tasks import HeatmapTask
 from tvau.types import Batch, Turn
 
 FRAMES, SIZE = 4, (32, 64)  # of a clip; two time steps of 4x8 patches, 2x4 visual tokens
 WORLD_SIZE = (64, 96)  # of the miniature world's videos
+PRESET = "class_path: tvau.backbones.Qwen25VL\ninit_args: {{checkpoint: {checkpoint}, blocks: {blocks}}}\n"
 
 
 def write_checkpoint(folder: Path) -> Path:
@@ -64,3 +70,30 @@ def stage_one(backbone: VideoLVLM, path: Path) -> Path:
 def close(given: Tensor, expected: Tensor) -> None:
     """Asserts equality up to rounding in single precision."""
     torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-5)
+
+
+class Demo:
+    """A folder with a miniature world, a backbone preset and runs, in which commands are given as a user gives them."""
+
+    def __init__(self, folder: Path, checkpoint: Path, configs: Path) -> None:
+        self.folder, self.configs = folder, configs
+        self.preset = folder / "tiny.yaml"
+        self.preset.write_text(PRESET.format(checkpoint=checkpoint, blocks=[1, 2]))
+        write(folder / "world", dict.fromkeys(SPLITS, 2), seed=3, size=WORLD_SIZE, progress=False)
+
+    def __call__(self, command: str, config: str, *more: str, preset: Path | None = None) -> Any:
+        """One of Lightning's commands with a shipped config, everything in it made small."""
+        data = ["--data.size=[32,64]", "--data.num_workers=0", "--data.batch_size=2"]
+        if config != "predict":
+            data += ["--data.root=world", "--data.test_splits=[test,test_novel]"]
+        if command == "fit":
+            more = ("--trainer.max_steps=2", *more)
+        return self.main(
+            command, f"--config={self.configs / config}.yaml", f"--model.backbone={preset or self.preset}", *data,
+            "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", *more,
+        )  # fmt: skip
+
+    def main(self, *args: str) -> Any:
+        """Any command, as if typed in the folder."""
+        with contextlib.chdir(self.folder), mock.patch("sys.argv", ["tvau"]):
+            return main(args)

@@ -1,5 +1,6 @@
 """The command line: LightningCLI's fit, validate, test and predict, and a few commands beside them."""
 
+import argparse
 import json
 import re
 import sys
@@ -16,6 +17,7 @@ from lightning.pytorch.cli import LightningCLI
 from tvau import __version__, nano
 from tvau.data.synthetic import write
 from tvau.errors import DataError, TvauError
+from tvau.tasks.base import read_checkpoint
 from tvau.viz.cases import load_cases
 from tvau.viz.report import score_table, write_report
 
@@ -74,6 +76,7 @@ def main(args: Sequence[str] | None = None) -> Any:
     try:
         if words and words[0] in COMMANDS:
             return auto_cli(COMMANDS[words[0]], args=words[1:], as_positional=True)
+        _check_checkpoint(words)
         return LightningCLI(
             LightningModule,
             LightningDataModule,
@@ -82,9 +85,23 @@ def main(args: Sequence[str] | None = None) -> Any:
             args=None if args is None else words,
             save_config_kwargs={"overwrite": True},
         )
-    except TvauError as error:
+    except Exception as error:
+        ours: BaseException | None = error
+        while ours is not None and not isinstance(ours, TvauError):  # the parser wraps what a constructor raises
+            ours = ours.__cause__
+        if ours is None:
+            raise
         # a loader's worker puts its traceback in front of the message
-        sys.exit("tvau: " + re.split(r"tvau\.errors\.\w+: ", str(error))[-1].strip())
+        sys.exit("tvau: " + re.split(r"tvau\.errors\.\w+: ", str(ours))[-1].strip())
+
+
+def _check_checkpoint(words: Sequence[str]) -> None:
+    """Raises CheckpointError where `--ckpt_path` names a file that is no checkpoint, before Lightning opens it."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--ckpt_path", default="last")
+    path = parser.parse_known_args(words)[0].ckpt_path
+    if path not in ("best", "last", "hpc", "null") and not path.startswith("registry"):
+        read_checkpoint(path)
 
 
 if __name__ == "__main__":

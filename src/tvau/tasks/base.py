@@ -68,6 +68,9 @@ class Task(lightning.LightningModule):
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if self._kept(k)}
         checkpoint["backbone"] = identity(self.model.backbone)
         checkpoint["decoder"] = self.decoder_options
+        # under Lightning's own name they would overrule what the command line says, the task itself included
+        options = checkpoint.pop("hyper_parameters", {})
+        checkpoint["options"] = {k: v for k, v in options.items() if not k.startswith("_")}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raises CheckpointError for a checkpoint of another backbone, or one that lacks trained parts."""
@@ -135,7 +138,8 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds; all mean that this is no checkpoint one may trust
-        raise CheckpointError(f"{path} cannot be read as a checkpoint ({str(error).splitlines()[0]})") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path} cannot be read as a checkpoint ({reason})") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(f"{path} is no checkpoint of tvau")
     return checkpoint

@@ -175,7 +175,7 @@ def load(checkpoint: str, backbone: VideoLVLM) -> TVAU:
         CheckpointError: no such file, no checkpoint of stage 2, or of another backbone.
     """
     stored = read_checkpoint(checkpoint)
-    options = {k: v for k, v in stored.get("hyper_parameters", {}).items() if not k.startswith("_")}
+    options = stored.get("options", {})
     if "heatmap" not in options:
         raise CheckpointError(f"{checkpoint} is no checkpoint of stage 2 (tvau.tasks.DialogTask)")
     task = DialogTask(backbone, **{**options, "heatmap": checkpoint if options["heatmap"] else None})

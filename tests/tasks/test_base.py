@@ -1,0 +1,138 @@
+"""Checkpoints: small, bound to their backbone, read without executing anything."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tiny import batch, close, stage_one
+from tvau.backbones import Qwen25VL
+from tvau.errors import CheckpointError
+from tvau.model import TVAU
+from tvau.tasks import DialogTask, HeatmapTask
+from tvau.tasks.base import load_decoder
+from tvau.tasks.dialog import load
+
+
+@pytest.fixture(scope="module")
+def frozen(checkpoint: Path) -> Qwen25VL:
+    """For tests that add no LoRA."""
+    return Qwen25VL(str(checkpoint), blocks=[1, 2])
+
+
+@pytest.fixture
+def fresh(checkpoint: Path) -> Qwen25VL:
+    return Qwen25VL(str(checkpoint), blocks=[1, 2])
+
+
+@pytest.fixture(scope="module")
+def first(frozen: Qwen25VL, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of stage 1."""
+    return stage_one(frozen, tmp_path_factory.mktemp("stage1") / "last.ckpt")
+
+
+def saved(task: HeatmapTask | DialogTask) -> dict[str, Any]:
+    """What Lightning would store."""
+    checkpoint = {"state_dict": task.state_dict(), "hyper_parameters": dict(task.hparams)}
+    task.on_save_checkpoint(checkpoint)
+    return checkpoint
+
+
+def test_the_decoder_comes_back_as_it_was(frozen: Qwen25VL, first: Path) -> None:
+    decoder, text, options = load_decoder(str(first), frozen)
+    state = torch.load(first, weights_only=True)["state_dict"]
+    assert torch.equal(text, state["model.text"])
+    assert {f"model.decoder.{k}" for k in decoder.state_dict()} == set(state) - {"model.text"}
+    assert all(torch.equal(v, state[f"model.decoder.{k}"]) for k, v in decoder.state_dict().items())
+    assert options == {"width": None, "weight": 10.0}
+
+
+def test_options_of_the_decoder_travel_with_it(frozen: Qwen25VL, tmp_path: Path) -> None:
+    torch.save(saved(HeatmapTask(frozen, width=24, weight=3.0)), tmp_path / "wide.ckpt")
+    decoder, _, options = load_decoder(str(tmp_path / "wide.ckpt"), frozen)
+    assert options == {"width": 24, "weight": 3.0}
+    assert decoder.projections["1"][1].out_features == 24  # type: ignore[index]
+
+
+def test_a_trained_model_comes_back_whole(fresh: Qwen25VL, first: Path, checkpoint: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    task = DialogTask(fresh, heatmap=str(first), channels=8, lora_rank=2)
+    for name, weights in task.named_parameters():
+        if weights.requires_grad:
+            weights.data += 0.1 * torch.randn_like(weights)
+        assert weights.requires_grad == ("lora_" in name or ".encoder." in name)
+    path = tmp_path / "last.ckpt"
+    torch.save(saved(task), path)
+    again = load(str(path), Qwen25VL(str(checkpoint), blocks=[1, 2]))
+    assert isinstance(again, TVAU)
+    with torch.no_grad():
+        close(again(batch()), task.model.eval()(batch()))
+        close(again.heatmaps(batch()), task.model.heatmaps(batch()))
+    decoder, _, _ = load_decoder(str(path), fresh)  # a checkpoint of stage 2 holds the decoder too
+    assert decoder.weights.keys() == {"1", "2"}
+
+
+def test_without_a_decoder_there_is_nothing_to_take(fresh: Qwen25VL, checkpoint: Path, tmp_path: Path) -> None:
+    torch.save(saved(DialogTask(fresh, lora_rank=2)), tmp_path / "lora.ckpt")
+    with pytest.raises(CheckpointError, match="holds no heatmap decoder"):
+        load_decoder(str(tmp_path / "lora.ckpt"), fresh)
+
+
+def test_a_checkpoint_of_stage_one_cannot_speak(frozen: Qwen25VL, first: Path) -> None:
+    with pytest.raises(CheckpointError, match="no checkpoint of stage 2"):
+        load(str(first), frozen)
+
+
+def test_another_backbone_is_named(checkpoint: Path, first: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"blocks \[1, 2\] instead of \[3\]"):
+        load_decoder(str(first), Qwen25VL(str(checkpoint), blocks=[3]))
+
+
+def test_parts_that_differ_are_named(frozen: Qwen25VL, first: Path) -> None:
+    stored = torch.load(first, weights_only=True)
+    del stored["state_dict"]["model.decoder.weights.1"]
+    with pytest.raises(CheckpointError, match=r"1 parts differ \(first: model.decoder.weights.1\)"):
+        HeatmapTask(frozen).on_load_checkpoint(stored)
+
+
+class Evil:
+    """Leaves a file behind where its pickle is executed."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.trace,)
+
+
+def test_a_pickle_is_never_executed(frozen: Qwen25VL, first: Path, tmp_path: Path) -> None:
+    trace, path = tmp_path / "trace", tmp_path / "evil.ckpt"
+    torch.save({**torch.load(first, weights_only=True), "extra": Evil(trace)}, path)
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
+        load_decoder(str(path), frozen)
+    path.write_bytes(pickle.dumps(Evil(trace)))
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
+        load_decoder(str(path), frozen)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", "half"])
+def test_damaged_files(frozen: Qwen25VL, first: Path, tmp_path: Path, content: bytes | str) -> None:
+    whole = first.read_bytes()
+    (tmp_path / "damaged.ckpt").write_bytes(whole[: len(whole) // 2] if isinstance(content, str) else content)
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
+        load_decoder(str(tmp_path / "damaged.ckpt"), frozen)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"weights": 1}, {"state_dict": {}}])
+def test_files_of_other_programs(frozen: Qwen25VL, tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "other.ckpt")
+    with pytest.raises(CheckpointError, match="no checkpoint of tvau"):
+        load_decoder(str(tmp_path / "other.ckpt"), frozen)
+
+
+def test_a_missing_file(frozen: Qwen25VL) -> None:
+    with pytest.raises(CheckpointError, match="no such checkpoint; train stage 1 first"):
+        load_decoder("absent.ckpt", frozen)

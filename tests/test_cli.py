@@ -1,0 +1,245 @@
+"""The chain as a user types it, on a miniature world with a tiny random LVLM."""
+
+import csv
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tiny import PRESET, Demo
+from tvau.cli import main
+from tvau.data.language import FLOW
+from tvau.data.video import open_video
+
+CONFIGS = sorted(path.stem for path in (Path(__file__).parent.parent / "configs" / "synthetic").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, root: Path) -> Demo:
+    return Demo(tmp_path_factory.mktemp("demo"), checkpoint, root / "configs" / "synthetic")
+
+
+@pytest.fixture(scope="module")
+def heatmap(demo: Demo) -> Path:
+    """The checkpoint of stage 1."""
+    demo("fit", "heatmap")
+    return demo.folder / "runs" / "demo" / "heatmap" / "last.ckpt"
+
+
+@pytest.fixture(scope="module")
+def dialog(demo: Demo, heatmap: Path) -> Path:
+    """The checkpoint of stage 2, tested."""
+    demo("fit", "dialog")
+    last = demo.folder / "runs" / "demo" / "dialog" / "last.ckpt"
+    demo("test", "dialog", f"--ckpt_path={last}", "--model.most=6")
+    return last
+
+
+def stored(path: Path) -> dict[str, Any]:
+    return torch.load(path, weights_only=True)
+
+
+def failure(demo: Demo, *args: str, **options: Any) -> str:
+    """What a command says that must end in an error of ours."""
+    with pytest.raises(SystemExit) as stop:
+        demo(*args, **options)
+    message = str(stop.value.code)
+    assert message.startswith("tvau: ")
+    return message
+
+
+# ---- stage 1 ----
+
+
+def test_stage_one_stores_the_decoder_alone(heatmap: Path) -> None:
+    keys = set(stored(heatmap)["state_dict"])
+    assert "model.text" in keys
+    assert all(key == "model.text" or key.startswith("model.decoder.") for key in keys)
+
+
+def test_stage_one_logs_losses_scores_and_pictures(heatmap: Path) -> None:
+    log = heatmap.parent / "log"
+    with (log / "csv" / "metrics.csv").open() as file:
+        columns = next(csv.reader(file))
+    assert {"validation/loss", "validation/micro_auc"} <= set(columns)
+    (events,) = (log / "board").glob("events*")
+    assert b"heatmaps/0" in events.read_bytes()
+
+
+def test_stage_one_is_tested_beside_its_baseline(demo: Demo, heatmap: Path) -> None:
+    demo("test", "heatmap", f"--ckpt_path={heatmap}")
+    results = json.loads((heatmap.parent / "test.json").read_text())
+    assert set(results) == {"tvau", "median difference"}
+    for splits in results.values():
+        assert set(splits) == {"test", "test_novel"}
+        for scores in splits.values():
+            assert 0 <= scores["frame"]["micro_auc"] <= 1
+            assert 0 <= scores["pixel"]["average_precision"] <= 1
+
+
+# ---- stage 2 ----
+
+
+def test_stage_two_stores_what_it_trained_and_no_frozen_weight(dialog: Path, heatmap: Path, checkpoint: Path) -> None:
+    state = stored(dialog)["state_dict"]
+    parts = {key.split(".")[1] for key in state}
+    assert parts == {"text", "decoder", "encoder", "backbone"}
+    assert all("lora_" in key and "visual" not in key for key in state if key.startswith("model.backbone."))
+    first = stored(heatmap)["state_dict"]
+    assert all(torch.equal(state[key], value) for key, value in first.items())  # the decoder stays as it came
+    weights = sum(value.numel() for key, value in state.items() if key.startswith("model.backbone."))
+    assert weights * 4 < (checkpoint / "model.safetensors").stat().st_size / 5
+
+
+def test_stage_two_writes_scores_of_maps_and_words(dialog: Path) -> None:
+    results = json.loads((dialog.parent / "test.json").read_text())
+    assert set(results) == {"tvau"}
+    assert set(results["tvau"]) == {"test", "test_novel"}
+    test = results["tvau"]["test"]
+    assert set(test["text"]) == {"judgement", "target", "trajectory", "environment"}
+    assert set(results["tvau"]["test_novel"]["text"]) == {"judgement"}  # its words were never learned
+    assert {"yes_no", "yes_no_balanced", "bleu4", "slots", "floor"} <= set(test["text"]["judgement"])
+    assert 0 <= test["frame"]["micro_auc"] <= 1
+    assert 0 <= test["pixel"]["auroc"] <= 1
+
+
+def test_the_baseline_is_the_lvlm_without_maps(demo: Demo, dialog: Path) -> None:
+    demo("fit", "dialog_lora")
+    last = demo.folder / "runs" / "demo" / "dialog_lora" / "last.ckpt"
+    assert all("lora_" in key or key == "model.text" for key in stored(last)["state_dict"])
+    demo("test", "dialog_lora", f"--ckpt_path={last}", "--model.most=6")
+    results = json.loads((last.parent / "test.json").read_text())
+    assert set(results) == {"lvlm"}
+    assert set(results["lvlm"]["test"]) == {"text"}
+    demo.main("report", "runs/demo")
+    page = (demo.folder / "runs" / "demo" / "report.html").read_text()
+    assert all(text in page for text in ("T-VAU", "LoRA only", FLOW[0], f"{FLOW[0]} [dialog_lora]", "data:image"))
+
+
+def test_training_goes_on_where_it_stopped(demo: Demo, heatmap: Path, tmp_path: Path) -> None:
+    dirpath = f"--trainer.callbacks.dirpath={tmp_path}"
+    first = demo("fit", "dialog", "--trainer.max_steps=1", f"--trainer.default_root_dir={tmp_path}", dirpath)
+    assert first.trainer.global_step == 1
+    second = demo("fit", "dialog", f"--ckpt_path={first.trainer.checkpoint_callback.last_model_path}", dirpath)
+    assert second.trainer.global_step == 2
+
+
+# ---- predict ----
+
+
+@pytest.fixture(scope="module")
+def videos(demo: Demo) -> Path:
+    """A folder of two videos."""
+    folder = demo.folder / "videos"
+    folder.mkdir()
+    for number, path in enumerate(sorted((demo.folder / "world").glob("Scene*/*.mp4"))[:2]):
+        (folder / f"v{number}.mp4").symlink_to(path)
+    return folder
+
+
+def predicted(demo: Demo, dialog: Path, videos: Path, *more: str) -> Path:
+    demo(
+        "predict", "predict", f"--model.heatmap={dialog}", f"--ckpt_path={dialog}", f"--data.videos={videos}",
+        "--model.most=6", *more,
+    )  # fmt: skip
+    return demo.folder / "runs" / "demo" / "predict"
+
+
+def test_predict_writes_overlay_scores_and_dialog_of_every_video(demo: Demo, dialog: Path, videos: Path) -> None:
+    out = predicted(demo, dialog, videos)
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == ["v0", "v1"]
+    for name in ("v0", "v1"):
+        with open_video(out / name / "overlay.mp4") as overlay:
+            assert (overlay.frames, overlay.size) == (32, (64, 96))
+        with (out / name / "scores.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [int(row["frame"]) for row in rows] == list(range(32))
+        assert all(0 <= float(row["score"]) <= 1 for row in rows)
+        windows = json.loads((out / name / "dialog.json").read_text())["windows"]
+        assert [window["frames"] for window in windows] == [[0, 15], [16, 31]]
+        assert all([turn["question"] for turn in window["turns"]] == list(FLOW) for window in windows)
+
+
+def test_questions_replace_the_dialog(demo: Demo, dialog: Path, videos: Path) -> None:
+    out = predicted(demo, dialog, videos / "v0.mp4", "--questions", '["Is somebody running?", "Where?"]')
+    windows = json.loads((out / "v0" / "dialog.json").read_text())["windows"]
+    assert [turn["question"] for turn in windows[0]["turns"]] == ["Is somebody running?", "Where?"]
+
+
+# ---- bad input ----
+
+
+def test_a_checkpoint_of_another_backbone(
+    demo: Demo, dialog: Path, heatmap: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(PRESET.format(checkpoint=checkpoint, blocks=[1, 3]))
+    for args in (("test", "heatmap", f"--ckpt_path={heatmap}"), ("fit", "dialog")):
+        message = failure(demo, *args, preset=other)
+        assert "another backbone: blocks [1, 2] instead of [1, 3]" in message
+
+
+def test_a_checkpoint_of_another_stage_or_with_other_options(demo: Demo, dialog: Path, heatmap: Path) -> None:
+    assert "does not fit this model" in failure(demo, "test", "dialog", f"--ckpt_path={heatmap}")
+    changed = ("test", "dialog", f"--ckpt_path={dialog}", "--model.lora_rank=3")
+    assert "lora_rank" in failure(demo, *changed)
+
+
+def test_a_missing_checkpoint(demo: Demo) -> None:
+    message = failure(demo, "fit", "dialog", "--model.heatmap=absent.ckpt")
+    assert "absent.ckpt: no such checkpoint; train stage 1 first" in message
+    assert "gone.ckpt: no such checkpoint" in failure(demo, "test", "heatmap", "--ckpt_path", "gone.ckpt")
+
+
+class Evil:
+    """Leaves a file behind where its pickle is executed."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.trace,)
+
+
+def test_a_pickle_that_poses_as_checkpoint_is_never_executed(demo: Demo, heatmap: Path, tmp_path: Path) -> None:
+    trace, evil, plain = tmp_path / "trace", tmp_path / "evil.ckpt", tmp_path / "plain.ckpt"
+    torch.save({**stored(heatmap), "extra": Evil(trace)}, evil)
+    plain.write_bytes(pickle.dumps(Evil(trace)))
+    for path in (evil, plain):
+        assert "cannot be read as a checkpoint" in failure(demo, "fit", "dialog", f"--model.heatmap={path}")
+        assert f"{path} cannot be read" in failure(demo, "test", "heatmap", f"--ckpt_path={path}")
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("--data.root=absent", "expected UBnormal's layout"), ("--data.size=[40,64]", "multiples of 16"),
+     ("--data.frames=5", "clips of 5 frames")],
+)  # fmt: skip
+def test_bad_input_ends_without_a_traceback(demo: Demo, option: str, message: str) -> None:
+    assert message in failure(demo, "fit", "heatmap", option)
+
+
+# ---- the rest of the command line ----
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_shipped_config_parses(root: Path, config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = {"predict": "predict", "held_out": "test"}.get(config, "fit")
+    with pytest.raises(SystemExit) as stop:
+        main([command, f"--config={root / 'configs' / 'synthetic' / config}.yaml", "--print_config"])
+    assert not stop.value.code
+    printed = capsys.readouterr().out
+    assert "class_path: tvau.tasks." in printed
+    assert "checkpoint: backbones/nano" in printed
+
+
+def test_commands_beside_lightnings(tmp_path: Path) -> None:
+    main(["nano", str(tmp_path / "lvlm"), "--layers=1", "--width=32", "--heads=1"])
+    assert json.loads((tmp_path / "lvlm" / "config.json").read_text())["text_config"]["num_hidden_layers"] == 1
+    with pytest.raises(SystemExit) as stop:
+        main(["report", str(tmp_path)])
+    assert "run `tvau test` first" in str(stop.value.code)
