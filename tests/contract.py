@@ -219,10 +219,10 @@ class Contract:
         def converse(rows: slice) -> tuple[list[tuple[str, ...]], Tensor]:
             inputs = fresh.prepare(clips[rows], [[turn(q)] for q in first[rows]], 3, [FPS] * len(first[rows]))
             dialog = fresh.start(inputs, fresh.encode(inputs), prompts[rows])
-            answers = [fresh.generate(dialog, 4)]
+            answers, logits = [fresh.generate(dialog, 4)], [dialog.logits]
             fresh.ask(dialog, later[rows])
             answers.append(fresh.generate(dialog, 4))
-            return list(zip(*answers, strict=True)), dialog.logits
+            return list(zip(*answers, strict=True)), torch.stack([*logits, dialog.logits], 1)
 
         # the second word of the first clip ends an answer, so that one row is done before the other
         inputs = self.ask(fresh, first, 3)

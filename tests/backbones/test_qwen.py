@@ -25,7 +25,7 @@ class TestQwen25VL(Contract):
         return tower
 
     @torch.no_grad()
-    @pytest.mark.parametrize(("t", "y", "x"), [(0, 0, 0), (0, 1, 6), (1, 4, 3), (1, 7, 11)])
+    @pytest.mark.parametrize(("t", "y", "x"), [(0, 0, 0), (0, 1, 6), (1, 6, 3), (1, 7, 11)])
     def test_hidden_states_lie_on_the_true_raster(self, checkpoint: Path, t: int, y: int, x: int) -> None:
         lvlm = Qwen25VL(str(checkpoint), blocks=[1, 2, 6])
         for block in lvlm.lm.model.visual.blocks:  # without attention a patch can change its own cell only
