@@ -64,7 +64,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {"synth": synth, "nano": nano.create, 
 
 
 def main(args: Sequence[str] | None = None) -> Any:
-    """Runs one command; `args` are those of the shell where None. Returns the LightningCLI, if it was one of its."""
+    """Runs one command; `args` are those of the shell where None. Returns the LightningCLI to a caller who gave `args`."""
     words = [
         "--model.questions" if word == "--questions" else word for word in (sys.argv[1:] if args is None else args)
     ]
@@ -77,7 +77,7 @@ def main(args: Sequence[str] | None = None) -> Any:
         if words and words[0] in COMMANDS:
             return auto_cli(COMMANDS[words[0]], args=words[1:], as_positional=True)
         _check_checkpoint(words)
-        return LightningCLI(
+        cli = LightningCLI(
             LightningModule,
             LightningDataModule,
             subclass_mode_model=True,
@@ -85,6 +85,7 @@ def main(args: Sequence[str] | None = None) -> Any:
             args=None if args is None else words,
             save_config_kwargs={"overwrite": True},
         )
+        return None if args is None else cli  # what the console script returns becomes the exit status
     except Exception as error:
         ours: BaseException | None = error
         while ours is not None and not isinstance(ours, TvauError):  # the parser wraps what a constructor raises
