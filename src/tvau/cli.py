@@ -64,7 +64,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {"synth": synth, "nano": nano.create, 
 
 
 def main(args: Sequence[str] | None = None) -> Any:
-    """Runs one command; `args` are those of the shell where None. Returns the LightningCLI to a caller who gave `args`."""
+    """Runs one command; `args` are those of the shell where None. Returns the LightningCLI to who gave `args`."""
     words = [
         "--model.questions" if word == "--questions" else word for word in (sys.argv[1:] if args is None else args)
     ]
