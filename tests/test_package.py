@@ -168,8 +168,8 @@ def test_license_is_apache_2(root: Path, project: dict) -> None:
         (lambda demo: None, ""),
         (lambda demo: (demo / "report.html").unlink(), "no report"),
         (lambda demo: (demo / "report.html").write_text("<p>nothing</p>"), "no picture"),
-        (lambda demo: (demo / "dialog" / "scores.json").unlink(), "no frame_auc_micro"),
-        (lambda demo: write_scores(demo, 0.55), "expected above"),
+        (lambda demo: (demo / "heatmap" / "test.json").unlink(), "expected above"),
+        (lambda demo: write_scores(demo, 0.45), "expected above"),
         (lambda demo: write_scores(demo, 1.2), "fraction in"),
         (lambda demo: write_scores(demo, float("nan")), "is nan"),
     ],
@@ -177,7 +177,7 @@ def test_license_is_apache_2(root: Path, project: dict) -> None:
 def test_the_check_of_the_demo_can_fail(
     root: Path, tmp_path: Path, change: Callable[[Path], object], complaint: str
 ) -> None:
-    (tmp_path / "dialog").mkdir()
+    (tmp_path / "heatmap").mkdir()
     (tmp_path / "report.html").write_text("<table></table><img src='data:'>")
     write_scores(tmp_path, 0.9)
     change(tmp_path)
@@ -187,4 +187,5 @@ def test_the_check_of_the_demo_can_fail(
 
 
 def write_scores(demo: Path, frame_auc: float) -> None:
-    (demo / "dialog" / "scores.json").write_text(json.dumps({"test": {"frame_auc_micro": frame_auc, "frames": 320}}))
+    seen = {"frame": {"micro_auc": frame_auc, "frames": 320}, "pixel": {"auroc": 0.9, "average_precision": 0.3}}
+    (demo / "heatmap" / "test.json").write_text(json.dumps({"tvau": {"test_seen": seen}}))
