@@ -64,6 +64,7 @@ class PredictionWriter(Callback):
                     "heatmaps": outputs["heatmaps"][i].float().cpu().numpy(),
                     "scores": outputs["scores"][i].float().cpu().numpy(),
                     "turns": outputs["turns"][i],
+                    "fps": batch["fps"][i],
                 }
             )
 
@@ -84,7 +85,7 @@ class PredictionWriter(Callback):
         dialogs = [Dialog(frames=[int(w["frames"][0]), int(w["frames"][-1])], turns=w["turns"]) for w in windows]
         source = cast(Any, trainer).datamodule.paths[name]
         folder = self.folder / name
-        write_prediction(folder, source, at, heatmaps / weight[:, None, None], scores, dialogs)
+        write_prediction(folder, source, at, heatmaps / weight[:, None, None], scores, dialogs, windows[0]["fps"])
         print(f"{name}: highest score {scores.max():.3f} at frame {at[scores.argmax()]} -> {folder}")
 
 
