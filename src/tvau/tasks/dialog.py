@@ -39,6 +39,7 @@ class DialogTask(Task):
         cases: videos of each kind (normal, abnormal) and split that the test keeps for the report.
         pretrain: train everything on answers and dense labels (for nano).
         dense_weight, packed, tower_steps: of the pretraining, see `Pretraining`.
+        tower_pace: learning rate of the vision tower in pretraining, relative to the rest.
         learning_rate, weight_decay, warmup: see `Task`.
     """
 
@@ -57,16 +58,17 @@ class DialogTask(Task):
         judged_only: Sequence[str] = (),
         cases: int = 2,
         pretrain: bool = False,
-        dense_weight: float = 0.3,
+        dense_weight: float = 1.0,
         packed: float = 0.8,
         tower_steps: int = 10**9,
+        tower_pace: float = 1.0,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
         warmup: int = 20,
     ) -> None:
         super().__init__(learning_rate, weight_decay, warmup)
         self.save_hyperparameters(ignore=["backbone"])
-        self.questions, self.most = list(questions), most
+        self.questions, self.most, self.tower_pace = list(questions), most, tower_pace
         self.judged_only, self.cases = set(judged_only), cases
         self.kept: dict[tuple[str, bool], dict[str, None]] = {}  # videos that became cases, by split and kind
         decoder, text, encoder = None, None, None
@@ -84,6 +86,10 @@ class DialogTask(Task):
             backbone.add_lora(lora_rank, lora_alpha, lora_dropout)
 
     # ---- training ----
+
+    def pace(self, name: str) -> float:
+        """The vision tower learns at its own pace."""
+        return self.tower_pace if ".visual." in name else 1.0
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Cross entropy of the answers."""
