@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tiny import turn, video
 from tvau.backbones import Qwen25VL
+from tvau.backbones.base import Inputs
 from tvau.data.language import NOUNS
 from tvau.tasks.dense import ATTRIBUTES, BACKGROUND, SEEN, DenseLoss, Pretraining
 from tvau.types import Batch, Turn
@@ -175,3 +176,29 @@ def test_turns_see_each_other_in_the_share_that_is_not_packed(lvlm: Qwen25VL) ->
     clips = batch(ids(slice(80, 160)), TURNS)
     packed, chained = (Pretraining(lvlm, 0.5, share, 9)(lvlm, clips, 50)["answers"] for share in (1.0, 0.0))
     assert abs(packed - chained) > 1e-3
+
+
+@pytest.mark.parametrize(("step", "seen"), [(0, 30), (5, 30), (10, (31, 59)), (15, 60)])
+def test_words_see_objects_first_and_the_background_bit_by_bit(
+    lvlm: Qwen25VL, step: int, seen: int | tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    masks: list[Tensor] = []
+    inner = lvlm.hidden_states
+
+    def watched(inputs: Inputs, *rest: object, **options: bool) -> tuple[Tensor, ...]:
+        masks.append(inputs["attention_mask"])
+        return inner(inputs, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(lvlm, "hidden_states", watched)
+    half = batch(ids(slice(80, 160)), TURNS)  # 30 of 60 tokens show the car
+    Pretraining(lvlm, 0.5, 0.0, 9, reveal=(5, 15))(lvlm, half, step)
+    if step == 15:  # from then on nothing is hidden, and turns are chained again
+        assert masks[0].ndim == 2
+        return
+    visual = lvlm.pack(half["video"], half["turns"], [5.0])["input_ids"][0] == lvlm.lm.config.video_token_id
+    counts = masks[0][0, 0][~visual][:, visual].sum(1)
+    least, most = (seen, seen) if isinstance(seen, int) else seen
+    assert counts[-1] == counts[-4]
+    assert least <= counts[-1] <= most
+    assert int(masks[0][0, 0][visual][:, visual].sum()) == 60 * 61 // 2

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cross_entropy, one_hot, smooth_l1_loss
 
+from tvau.backbones.base import Inputs
 from tvau.backbones.huggingface import HuggingFaceLVLM
 from tvau.data.language import ACTIONS, CELLS, COLOURS, DIRECTIONS, NOUNS
 from tvau.types import Batch, Turn, clip_rates
@@ -52,6 +53,10 @@ class DenseLoss(nn.Module):
         self.token = nn.Linear(hidden_size, seen)
         self.layer = nn.ModuleDict({str(k): nn.Linear(hidden_size, seen + motion) for k in self.layers})
         self.asks, self.shows = nn.Linear(hidden_size, 64), nn.Linear(hidden_size, 64)
+
+    def objects(self, batch: Batch) -> Tensor:
+        """[B, T' h w], True where a visual token shows an object."""
+        return self._labels(batch, batch["video"].shape[1] // 2, self.grid[1:])[0].flatten(1) > 0
 
     def tower(self, batch: Batch, hidden: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         """Losses on the tower's block [B, T', Dv, H', W'] and on the visual tokens [B, T', h, w, D]."""
@@ -166,12 +171,22 @@ class Pretraining(nn.Module):
         weight: of the dense losses beside the answers' cross entropy.
         packed: share of batches whose turns do not see each other; in the rest they form one dialog.
         tower_steps: after so many steps the tower is left as it is; from then on it costs a forward pass only.
+        reveal: steps between which the background comes into the words' view, token by token; before the first of them
+            words see nothing but objects, so that they learn what the tokens mean before they learn where to look.
     """
 
-    def __init__(self, backbone: HuggingFaceLVLM, weight: float, packed: float, tower_steps: int) -> None:
+    def __init__(
+        self,
+        backbone: HuggingFaceLVLM,
+        weight: float,
+        packed: float,
+        tower_steps: int,
+        reveal: tuple[int, int] = (0, 0),
+    ) -> None:
         super().__init__()
         self.dense = DenseLoss(backbone.vision_size, backbone.hidden_size, backbone.blocks[-1])
-        self.weight, self.packed, self.tower_steps = weight, packed, tower_steps
+        self.weight, self.packed, self.tower_steps, self.reveal = weight, packed, tower_steps, reveal
+        self.placeholder: int = backbone.lm.config.video_token_id
 
     def forward(self, backbone: HuggingFaceLVLM, batch: Batch, step: int) -> dict[str, Tensor]:
         """Losses by name; "loss" is their weighted sum."""
@@ -179,8 +194,9 @@ class Pretraining(nn.Module):
         asked, tower = any(turns), step < self.tower_steps
         if not asked:
             inputs = backbone.prepare(batch["video"], [[Turn(task="", question="?", answer="")]] * len(turns), 0, rates)
-        elif step % 100 < 100 * self.packed:
+        elif step % 100 < 100 * self.packed or step < self.reveal[1]:
             inputs = backbone.pack(batch["video"], turns, rates)
+            self._hide(inputs, batch, step)
         else:
             inputs = backbone.prepare(batch["video"], turns, 0, rates)
         with torch.set_grad_enabled(tower):
@@ -189,7 +205,7 @@ class Pretraining(nn.Module):
         if asked:
             states = backbone.hidden_states(inputs, vision, every=True)
             losses["answers"] = backbone.answer_loss(states[-1], inputs["labels"])
-            visual = inputs["input_ids"] == backbone.lm.config.video_token_id
+            visual = inputs["input_ids"] == self.placeholder
             losses |= self.dense.language(batch, dict(enumerate(states)), visual, inputs["labels"])
         if tower:
             hidden = vision.hidden[self.dense.block]
@@ -200,3 +216,15 @@ class Pretraining(nn.Module):
             (v if k == "answers" else self.weight * v for k, v in losses.items()), start=inputs["labels"].new_zeros(())
         )
         return losses
+
+    def _hide(self, inputs: Inputs, batch: Batch, step: int) -> None:
+        """Takes background tokens out of the words' view, in the mask of packed inputs."""
+        first, last = self.reveal
+        if step >= last:
+            return
+        share = max(step - first, 0) / (last - first)
+        shown = self.dense.objects(batch)  # [B, T' h w]
+        shown = shown | (torch.rand(shown.shape, device=shown.device) < share)
+        visual = inputs["input_ids"] == self.placeholder
+        hidden = torch.zeros_like(visual).masked_scatter(visual, ~shown)  # [B, L]
+        inputs["attention_mask"] = inputs["attention_mask"] & ~(hidden[:, None, None, :] & ~visual[:, None, :, None])

@@ -38,7 +38,7 @@ class DialogTask(Task):
         judged_only: test splits of which only the first answer is asked, as their words were never learned.
         cases: videos of each kind (normal, abnormal) and split that the test keeps for the report.
         pretrain: train everything on answers and dense labels (for nano).
-        dense_weight, packed, tower_steps: of the pretraining, see `Pretraining`.
+        dense_weight, packed, tower_steps, reveal: of the pretraining, see `Pretraining`.
         tower_pace: learning rate of the vision tower in pretraining, relative to the rest.
         learning_rate, weight_decay, warmup: see `Task`.
     """
@@ -61,6 +61,7 @@ class DialogTask(Task):
         dense_weight: float = 1.0,
         packed: float = 0.8,
         tower_steps: int = 10**9,
+        reveal: tuple[int, int] = (0, 0),
         tower_pace: float = 1.0,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
@@ -81,7 +82,8 @@ class DialogTask(Task):
         self.pretraining: Pretraining | None = None
         if pretrain:
             backbone.unfreeze()
-            self.pretraining = Pretraining(cast(HuggingFaceLVLM, backbone), dense_weight, packed, tower_steps)
+            lvlm = cast(HuggingFaceLVLM, backbone)
+            self.pretraining = Pretraining(lvlm, dense_weight, packed, tower_steps, reveal)
         elif lora_rank:
             backbone.add_lora(lora_rank, lora_alpha, lora_dropout)
 
