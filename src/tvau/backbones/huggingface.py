@@ -206,6 +206,8 @@ class HuggingFaceLVLM(VideoLVLM):
         alike = (turn[:, None, :] == turn[:, :, None]) | (turn[:, None, :] == 0)
         causal = torch.ones(length, length, dtype=torch.bool, device=video.device).tril()
         inputs["attention_mask"] = (alike & causal)[:, None]
+        if self.lm.config.get_text_config()._attn_implementation == "eager":
+            raise BackboneError("packed turns need attention: sdpa; eager attention would add the mask as numbers")
         return inputs
 
     def _tail(self, question: str) -> str:
