@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from tiny import DIALOG, close, turn, video
 from tvau.backbones import Dialog, Inputs
-from tvau.backbones.huggingface import ANOMALY, IGNORE, HuggingFaceLVLM
+from tvau.backbones.huggingface import HuggingFaceLVLM
+from tvau.backbones.packing import pack
+from tvau.backbones.tokens import ANOMALY, IGNORE
 from tvau.errors import BackboneError
 
 FPS = 2.5
@@ -56,7 +58,7 @@ class Contract:
         ]
         about = {"total_num_frames": self.frames, "fps": FPS, "frames_indices": list(range(self.frames)),
                  "duration": self.frames / FPS}  # fmt: skip
-        return lvlm.processor.apply_chat_template(
+        return lvlm.tokens.processor.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
             processor_kwargs={"do_sample_frames": False, "video_metadata": [about] * len(questions), "padding": True},
         )  # fmt: skip
@@ -102,7 +104,7 @@ class Contract:
         inputs = self.ask(lvlm, prompts=3)
         words = torch.tensor([40, 50, 60])
         spelled = {**inputs, "input_ids": inputs["input_ids"].clone()}
-        spelled["input_ids"][inputs["input_ids"] == lvlm.anomaly_id] = words
+        spelled["input_ids"][inputs["input_ids"] == lvlm.tokens.anomaly_id] = words
         assert torch.equal(lvlm.position_ids(spelled), inputs["position_ids"])
         with torch.no_grad():
             vision = lvlm.encode(inputs)
@@ -111,10 +113,10 @@ class Contract:
 
     def test_prompts_stand_between_video_and_question(self, lvlm: HuggingFaceLVLM) -> None:
         with_prompts, without = self.ask(lvlm, prompts=3)["input_ids"][0], self.ask(lvlm)["input_ids"][0]
-        places = (with_prompts == lvlm.anomaly_id).nonzero()[:, 0]
+        places = (with_prompts == lvlm.tokens.anomaly_id).nonzero()[:, 0]
         assert places.tolist() == list(range(int(places[0]), int(places[0]) + 3))
-        assert torch.equal(with_prompts[with_prompts != lvlm.anomaly_id], without)
-        assert lvlm.tokenizer.decode(with_prompts[places[-1] + 1 :]).startswith(QUESTIONS[0])
+        assert torch.equal(with_prompts[with_prompts != lvlm.tokens.anomaly_id], without)
+        assert lvlm.tokens.tokenizer.decode(with_prompts[places[-1] + 1 :]).startswith(QUESTIONS[0])
 
     def test_every_prompt_and_their_order_count(self, lvlm: HuggingFaceLVLM) -> None:
         inputs = self.ask(lvlm, prompts=3)
@@ -131,7 +133,7 @@ class Contract:
     def test_loss_is_the_librarys_and_of_answers_only(self, lvlm: HuggingFaceLVLM) -> None:
         inputs = lvlm.prepare(self.clips(2), [DIALOG, DIALOG[:1]], 0, [FPS] * 2)
         learned = [row[row != IGNORE].tolist() for row in inputs["labels"]]
-        said = [[*lvlm.tokenizer(t["answer"], add_special_tokens=False)["input_ids"], lvlm.eos_id] for t in DIALOG]
+        said = [[*lvlm.tokens.tokenizer(t["answer"], add_special_tokens=False)["input_ids"], lvlm.tokens.eos_id] for t in DIALOG]
         assert learned == [said[0] + said[1], said[0]]
         with torch.no_grad():
             ours = lvlm.loss(inputs, lvlm.encode(inputs))
@@ -142,9 +144,9 @@ class Contract:
 
     def say(self, lvlm: HuggingFaceLVLM, dialog: Dialog, answers: Sequence[str]) -> None:
         """Puts answers into the model's mouth, as `generate` feeds what it says itself."""
-        rows = [lvlm.tokenizer(answer, add_special_tokens=False)["input_ids"] for answer in answers]
+        rows = [lvlm.tokens.tokenizer(answer, add_special_tokens=False)["input_ids"] for answer in answers]
         for at in range(max(map(len, rows))):
-            ids = torch.tensor([[row[at] if at < len(row) else lvlm.pad_id] for row in rows])
+            ids = torch.tensor([[row[at] if at < len(row) else lvlm.tokens.pad_id] for row in rows])
             lvlm.feed(dialog, ids, torch.tensor([[int(at < len(row))] for row in rows]))
 
     @torch.no_grad()
@@ -196,7 +198,7 @@ class Contract:
         ours = lvlm.generate(lvlm.start(inputs, lvlm.encode(inputs)), 6)
         theirs = self.library(lvlm, QUESTIONS)
         ids = lvlm.lm.generate(**theirs, max_new_tokens=6, do_sample=False)[:, theirs["input_ids"].shape[1] :]
-        assert ours == [text.strip() for text in lvlm.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        assert ours == [text.strip() for text in lvlm.tokens.tokenizer.batch_decode(ids, skip_special_tokens=True)]
         assert all(ours)
 
     @torch.no_grad()
@@ -228,7 +230,7 @@ class Contract:
         inputs = self.ask(fresh, first, 3)
         dialog = fresh.start(inputs, fresh.encode(inputs), prompts)
         fresh.generate(dialog, 1)
-        fresh.eos_id = int(dialog.logits[0].argmax())
+        fresh.ends = {int(dialog.logits[0].argmax())}
         together, logits = converse(slice(0, 2))
         for i in range(2):
             alone, last = converse(slice(i, i + 1))
@@ -247,7 +249,7 @@ class Contract:
         single = [
             said(lvlm.prepare(clips[i : i + 1], [[own]], 0, [FPS])) for i, turns in enumerate(dialogs) for own in turns
         ]
-        packed = lvlm.pack(clips, dialogs, [FPS] * 2)
+        packed = pack(lvlm, clips, dialogs, [FPS] * 2)
         close(said(packed), torch.cat(single))
 
     # ---- what is trained ----

@@ -1,27 +1,31 @@
-"""Qwen-style LVLMs: patches in merge-block order, three-part rotary positions."""
+"""Qwen-style LVLMs: frames of many sizes, patches in merge-block order, three-part rotary positions."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
+from transformers.utils import ModelOutput
 from transformers.vision_utils import get_vision_window_index
 
-from tvau.backbones.base import Inputs, VisionPass
+from tvau.backbones.base import Inputs
 from tvau.backbones.huggingface import HuggingFaceLVLM
 from tvau.errors import BackboneError
 
+VIDEO = 2  # in mm_token_type_ids
 
-class Qwen25VL(HuggingFaceLVLM):
-    """Qwen2.5-VL: the tower's windows are undone so that hidden states lie on the true raster."""
 
-    family = "qwen2_5_vl"
+class Qwen2VL(HuggingFaceLVLM):
+    """Qwen2-VL, and what all Qwen-VL share."""
+
+    family = "qwen2_vl"
+    tower = "visual"
     processor_options: ClassVar[Mapping[str, Any]] = {"cap_pixels_per_frame": False}  # frames come in their final size
 
-    def tower_size(self) -> tuple[int, int]:
-        vision = self.lm.config.vision_config
-        return vision.hidden_size, vision.depth
+    def vision_width(self) -> int:
+        return self.lm.config.vision_config.embed_dim  # its hidden_size is that of the language model
 
-    def grid(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
+    def patches(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
         vision = self.lm.config.vision_config
         cell = vision.patch_size * vision.spatial_merge_size
         if height % cell or width % cell or not height or not width:
@@ -36,23 +40,63 @@ class Qwen25VL(HuggingFaceLVLM):
             )
         return frames // vision.temporal_patch_size, height // vision.patch_size, width // vision.patch_size
 
-    def position_ids(self, inputs: Inputs) -> Tensor:
-        keys = ("mm_token_type_ids", "video_grid_thw", "second_per_grid_ts", "attention_mask")
-        return self.lm.model.get_rope_index(inputs["input_ids"], **{key: inputs[key] for key in keys})[0]
-
-    def encode(self, inputs: Inputs) -> VisionPass:
-        grid = inputs["video_grid_thw"]
+    def features(self, inputs: Inputs) -> ModelOutput:
         pixels = inputs["pixel_values_videos"].to(self.lm.dtype)
-        output = self.lm.get_video_features(pixels, grid, output_hidden_states=list(self.blocks), return_dict=True)
-        return VisionPass({k: self._raster(output.hidden_states[k], grid) for k in self.blocks}, output)
+        return self.lm.get_video_features(
+            pixels, inputs["video_grid_thw"], output_hidden_states=list(self.blocks), return_dict=True
+        )
 
-    def _raster(self, hidden: Tensor, grid: Tensor) -> Tensor:
-        """[B T' H' W', Dv] in the tower's order -> [B, T', Dv, H', W']."""
-        vision = self.lm.config.vision_config
-        merge = vision.spatial_merge_size
-        times, rows, columns = grid[0].tolist()
+    def raster(self, hidden: Tensor, inputs: Inputs) -> Tensor:
+        grid, merge = inputs["video_grid_thw"], self.lm.config.vision_config.spatial_merge_size
+        clips, (times, rows, columns), size = len(grid), grid[0].tolist(), hidden.shape[-1]
+        blocks = hidden.reshape(clips, times, rows // merge, columns // merge, merge, merge, size)
+        return blocks.permute(0, 1, 6, 2, 4, 3, 5).reshape(clips, times, size, rows, columns)
+
+    def position_ids(self, inputs: Inputs) -> Tensor:
+        """Positions [3, B, L]; the text follows the video's last position, whatever the installed library does.
+
+        Qwen2-VL and Qwen2.5-VL were trained with the text at one more than the largest of the video's temporal, row
+        and column ids. transformers 5.23 takes the largest of rows and columns alone, so that behind a long video
+        text would stand inside the video's time. Short videos, and Qwen3's, whose time steps stand one by one between
+        texts, are not touched by this.
+        """
+        keys = ("mm_token_type_ids", "video_grid_thw", "second_per_grid_ts", "attention_mask")
+        known = {key: inputs[key] for key in keys if key in inputs}
+        positions = self.lm.model.get_rope_index(inputs["input_ids"], **known)[0]
+        video = inputs["mm_token_type_ids"] == VIDEO  # [B, L]
+        last = torch.where(video, positions, -1).amax((0, 2))  # [B], the video's last position
+        behind = video.flip(1).cumsum(1).flip(1) == 0  # text after the video
+        first = positions[0].masked_fill(~behind, torch.iinfo(positions.dtype).max).amin(1)
+        return positions + behind * (last + 1 - first).clamp(min=0)[:, None]
+
+
+class Qwen25VL(Qwen2VL):
+    """Qwen2.5-VL: the tower's windows are undone so that hidden states lie on the true raster."""
+
+    family = "qwen2_5_vl"
+
+    def vision_width(self) -> int:
+        return self.lm.config.vision_config.hidden_size
+
+    def raster(self, hidden: Tensor, inputs: Inputs) -> Tensor:
+        vision, size = self.lm.config.vision_config, hidden.shape[-1]
+        merge, grid = vision.spatial_merge_size, inputs["video_grid_thw"]
         order, _ = get_vision_window_index(grid, merge, vision.window_size, vision.patch_size)
-        size = hidden.shape[-1]
         blocks = hidden.reshape(-1, merge * merge, size)[order.to(hidden.device).argsort()]
-        blocks = blocks.reshape(len(grid), times, rows // merge, columns // merge, merge, merge, size)
-        return blocks.permute(0, 1, 6, 2, 4, 3, 5).reshape(len(grid), times, size, rows, columns)
+        return super().raster(blocks, inputs)
+
+
+class Qwen3VL(Qwen2VL):
+    """Qwen3-VL: each time step of the video stands behind its time, written out in seconds."""
+
+    family = "qwen3_vl"
+
+    def vision_width(self) -> int:
+        return self.lm.config.vision_config.hidden_size
+
+
+class Qwen35(Qwen3VL):
+    """Qwen3.5: Qwen3-VL's way of video in a language model with recurrent layers. Answers come without thinking."""
+
+    family = "qwen3_5"
+    template: ClassVar[Mapping[str, Any]] = {"enable_thinking": False}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cross_entropy, one_hot, smooth_l1_loss
 
 from tvau.backbones.huggingface import HuggingFaceLVLM
+from tvau.backbones.packing import pack
 from tvau.data.language import ACTIONS, CELLS, COLOURS, DIRECTIONS, NOUNS
 from tvau.types import Batch, Turn, clip_rates
 
@@ -141,7 +142,7 @@ class Pretraining(nn.Module):
         if not asked:
             inputs = backbone.prepare(batch["video"], [[Turn(task="", question="?", answer="")]] * len(turns), 0, rates)
         elif step % 100 < 100 * self.packed:
-            inputs = backbone.pack(batch["video"], turns, rates)
+            inputs = pack(backbone, batch["video"], turns, rates)
         else:
             inputs = backbone.prepare(batch["video"], turns, 0, rates)
         with torch.set_grad_enabled(step < self.tower_steps):

@@ -1,0 +1,21 @@
+"""SmolVLM."""
+
+from transformers.utils import ModelOutput
+
+from tvau.backbones.base import Inputs
+from tvau.backbones.towers import SquareTower
+
+
+class SmolVLM(SquareTower):
+    """SmolVLM: to its library a video is a list of images; a square of patches becomes a visual token."""
+
+    family = "smolvlm"
+    tower = "vision_model"
+    modality = "image"
+    answer_prefix = " "  # prompts end in "Assistant:"
+
+    def features(self, inputs: Inputs) -> ModelOutput:
+        return self.lm.model.get_image_features(
+            inputs["pixel_values"].to(self.lm.dtype), inputs.get("pixel_attention_mask"),
+            output_hidden_states=list(self.blocks), return_dict=True,
+        )  # fmt: skip
