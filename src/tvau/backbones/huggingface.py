@@ -87,7 +87,8 @@ class HuggingFaceLVLM(VideoLVLM):
         self.prompt_scale = float(self.lm.get_input_embeddings().weight.detach().float().pow(2).mean().sqrt())
         self.checkpointing = gradient_checkpointing
         if gradient_checkpointing:
-            self.lm.gradient_checkpointing_enable({"use_reentrant": False})
+            self.lm.activation_checkpointing_enable({"use_reentrant": False})
+            self.lm.disable_input_require_grads()  # gradients reach prompts and LoRA without it
         self.frozen = True
         self.lm.requires_grad_(False)
         self.train(False)

@@ -1,14 +1,16 @@
 """Qwen-style LVLMs: frames of many sizes, patches in merge-block order, three-part rotary positions."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from transformers.cache_utils import LinearAttentionCacheLayerMixin
 from transformers.utils import ModelOutput
 from transformers.vision_utils import get_vision_window_index
 
-from tvau.backbones.base import Inputs
+from tvau.backbones.base import Dialog, Inputs
 from tvau.backbones.huggingface import HuggingFaceLVLM
 from tvau.errors import BackboneError
 
@@ -100,3 +102,17 @@ class Qwen35(Qwen3VL):
 
     family = "qwen3_5"
     template: ClassVar[Mapping[str, Any]] = {"enable_thinking": False}
+
+    @torch.no_grad()
+    def feed(self, dialog: Dialog, ids: Tensor, mask: Tensor) -> None:
+        """Recurrent layers would take padding for words: while a row is fed padding, its states stay as they are."""
+        changes = (mask[:, 1:] != mask[:, :-1]).any(0).nonzero()[:, 0] + 1
+        for begin, end in pairwise([0, *changes.tolist(), mask.shape[1]]):
+            idle = mask[:, begin] == 0
+            layers = [layer for layer in dialog.cache.layers if isinstance(layer, LinearAttentionCacheLayerMixin)]
+            states = [s for layer in layers for s in (layer.conv_states, layer.recurrent_states)] if idle.any() else []
+            kept = [{i: state[idle] for i, state in some.items()} for some in states]
+            super().feed(dialog, ids[:, begin:end], mask[:, begin:end])
+            for some, old in zip(states, kept, strict=True):
+                for i, rows in old.items():
+                    some[i][idle] = rows
