@@ -92,9 +92,13 @@ class Contract:
 
     def test_geometry_is_that_of_what_it_returns(self, lvlm: HuggingFaceLVLM) -> None:
         times, height, width = lvlm.grid(self.frames, *self.family.size)
-        hidden = lvlm.encode(self.ask(lvlm, QUESTIONS)).hidden
+        inputs = self.ask(lvlm, QUESTIONS)
+        hidden = lvlm.encode(inputs).hidden
         assert set(hidden) == set(lvlm.blocks) == {1, 2}
         assert {h.shape for h in hidden.values()} == {(2, times, lvlm.vision_size, height, width)}
+        config = lvlm.lm.config
+        placeholder = config.video_token_id if lvlm.modality == "video" else config.image_token_id
+        assert (inputs["input_ids"] == placeholder).sum() == 2 * lvlm.visual_tokens(config, (times, height, width))
         step, cell = self.family.cell
         assert (times * step, height * cell, width * cell) == (self.frames, *self.family.size)
 

@@ -20,6 +20,7 @@ from tvau.errors import BackboneError
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Bits = Literal[4, 8]
+NOT_LANGUAGE = r"(?!model\.(language_model|text_model)\.).*"  # tower, projector and head keep their precision
 HUB = ("cache_dir", "local_files_only", "revision", "subfolder", "token")  # options that all three readers take
 
 
@@ -60,15 +61,10 @@ def read_model(
     dtype: DType,
     attention: str,
     bits: Bits | None,
-    kept: str,
     random_weights: bool,
     options: Mapping[str, Any],
 ) -> PreTrainedModel:
-    """The model, loaded or drawn anew.
-
-    Args:
-        kept: name of the part that quantization leaves alone: the vision tower, whose hidden states are read.
-        The others: see `HuggingFaceLVLM`.
+    """The model, loaded or drawn anew; for the arguments see `HuggingFaceLVLM`.
 
     Raises:
         BackboneError: no weights, damaged ones, or a package is missing (flash attention, bitsandbytes).
@@ -79,7 +75,7 @@ def read_model(
             given = config.dtype if dtype == "auto" else getattr(torch, dtype)
             return AutoModelForImageTextToText.from_config(config, dtype=given or torch.float32, **common)
         if bits is not None:
-            common["quantization_config"] = _quantization(config, dtype, bits, kept)
+            common["quantization_config"] = _quantization(config, dtype, bits)
         return AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, **common)
     except (OSError, SafetensorError) as error:
         raise BackboneError(f"{checkpoint}: no weights could be loaded ({_first_line(error)})") from error
@@ -90,11 +86,11 @@ def read_model(
         ) from error
 
 
-def _quantization(config: PreTrainedConfig, dtype: DType, bits: Bits, kept: str) -> BitsAndBytesConfig:
+def _quantization(config: PreTrainedConfig, dtype: DType, bits: Bits) -> BitsAndBytesConfig:
     compute = config.dtype if dtype == "auto" else getattr(torch, dtype)
     return BitsAndBytesConfig(
         load_in_4bit=bits == 4, load_in_8bit=bits == 8, bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=compute or torch.float32, llm_int8_skip_modules=[kept, "lm_head"],
+        bnb_4bit_compute_dtype=compute or torch.float32, llm_int8_skip_modules=[NOT_LANGUAGE],
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedConfig
 from transformers.utils import ModelOutput
 
 from tvau.backbones.base import Dialog, Inputs, VideoLVLM, VisionPass
@@ -71,17 +71,16 @@ class HuggingFaceLVLM(VideoLVLM):
                 f"{checkpoint} is a {config.model_type} model, {type(self).__name__} takes {self.family}: "
                 "tvau.backbones.load takes any"
             )
-        text = config.get_text_config()
-        self.name = f"{config.model_type}:{text.hidden_size}x{text.num_hidden_layers}"
-        self.hidden_size = text.hidden_size
+        self.name = name(config)
+        self.hidden_size = config.get_text_config().hidden_size
         self.depth = config.vision_config.num_hidden_layers
         self.blocks = tuple(blocks) if blocks is not None else relative(self.depth)
         if not self.blocks or min(self.blocks) < 1 or max(self.blocks) > self.depth:
             raise BackboneError(f"blocks {list(self.blocks)} of {checkpoint}: expected numbers from 1 to {self.depth}")
         self.tokens = DialogTokens(read_processor(checkpoint, options), self.answer_prefix, self.template)
-        self.lm = read_model(checkpoint, config, dtype, attention, bits, self.tower, random_weights, options)
-        self.vision_size = self.vision_width()
-        self.size, self.frames = tuple(size) if size else self.native_size(), frames
+        self.lm = read_model(checkpoint, config, dtype, attention, bits, random_weights, options)
+        self.vision_size = self.vision_width(config)
+        self.size, self.frames = tuple(size) if size else self.native_size(config), frames
         ends = getattr(self.lm.generation_config, "eos_token_id", None)
         self.ends = {self.tokens.eos_id, *(ends if isinstance(ends, list) else [ends] if ends is not None else [])}
         self.prompt_scale = float(self.lm.get_input_embeddings().weight.detach().float().pow(2).mean().sqrt())
@@ -95,17 +94,25 @@ class HuggingFaceLVLM(VideoLVLM):
 
     # ---- what a family says ----
 
-    def vision_width(self) -> int:
+    @classmethod
+    def vision_width(cls, config: PreTrainedConfig) -> int:
         """Width Dv of the vision tower."""
-        return self.lm.config.vision_config.hidden_size
+        return config.vision_config.hidden_size
 
-    def native_size(self) -> tuple[int, int] | None:
+    @classmethod
+    def native_size(cls, config: PreTrainedConfig) -> tuple[int, int] | None:
         """(height, width) of the only frames that the tower takes; None where it takes many sizes."""
         return None
 
+    @classmethod
     @abstractmethod
-    def patches(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
+    def patches(cls, config: PreTrainedConfig, frames: int, height: int, width: int) -> tuple[int, int, int]:
         """(T', H', W') for frames as the tower sees them. Raises BackboneError where it cannot hold them."""
+
+    @classmethod
+    @abstractmethod
+    def visual_tokens(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> int:
+        """Number of tokens that a clip of (T', H', W') patches becomes in the language model."""
 
     @abstractmethod
     def features(self, inputs: Inputs) -> ModelOutput:
@@ -122,7 +129,7 @@ class HuggingFaceLVLM(VideoLVLM):
     # ---- tokens ----
 
     def grid(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
-        return self.patches(frames, *(self.size or (height, width)))
+        return self.patches(self.lm.config, frames, *(self.size or (height, width)))
 
     def prepare(self, video: Tensor, dialogs: Sequence[Sequence[Turn]], prompts: int, fps: Sequence[float]) -> Inputs:
         frames, _, height, width = video.shape[1:]
@@ -143,7 +150,7 @@ class HuggingFaceLVLM(VideoLVLM):
         inputs |= self.tokens.append(inputs, [self.tokens.tail(dialog) for dialog in dialogs])
         if (inputs["input_ids"] == self.tokens.anomaly_id).sum() != len(dialogs) * prompts:
             raise BackboneError(f"expected {prompts} anomaly placeholders a clip: is {ANOMALY} in a question?")
-        most = getattr(self.lm.config.get_text_config(), "max_position_embeddings", None) or 10**9
+        most = context(self.lm.config)
         if (length := inputs["input_ids"].shape[1]) > most:
             raise BackboneError(
                 f"clips of {frames} frames and their dialogs are {length} tokens, {self.name} was trained on at most "
@@ -270,3 +277,17 @@ class HuggingFaceLVLM(VideoLVLM):
 def relative(depth: int) -> tuple[int, ...]:
     """The paper's blocks at the same relative depths of a tower of `depth` blocks."""
     return tuple(sorted({max(round(block * depth / DEPTHS[-1]), 1) for block in DEPTHS}))
+
+
+def name(config: PreTrainedConfig) -> str:
+    """What a checkpoint of tvau remembers an LVLM by: its family and the size of its language model."""
+    text = config.get_text_config()
+    return f"{config.model_type}:{text.hidden_size}x{text.num_hidden_layers}"
+
+
+def context(config: PreTrainedConfig) -> int:
+    """The longest sequence that the language model was made for, tokens."""
+    text = config.get_text_config()
+    rope = getattr(text, "rope_parameters", None) or {}
+    stretched = rope.get("factor", 1) if rope.get("rope_type") in ("linear", "dynamic") else 1
+    return int((getattr(text, "max_position_embeddings", None) or 10**9) * stretched)

@@ -1,5 +1,6 @@
 """InternVL."""
 
+from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
 from tvau.backbones.base import Inputs
@@ -12,6 +13,10 @@ class InternVL(SquareTower):
     family = "internvl"
     tower = "vision_tower"
     modality = "image"
+
+    @classmethod
+    def visual_tokens(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> int:
+        return grid[0] * int(grid[1] * config.downsample_ratio) * int(grid[2] * config.downsample_ratio)
 
     def features(self, inputs: Inputs) -> ModelOutput:
         return self.lm.model.get_image_features(

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from itertools import pairwise
+from math import prod
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedConfig
 from transformers.cache_utils import LinearAttentionCacheLayerMixin
 from transformers.utils import ModelOutput
 from transformers.vision_utils import get_vision_window_index
 
 from tvau.backbones.base import Dialog, Inputs
-from tvau.backbones.huggingface import HuggingFaceLVLM
+from tvau.backbones.huggingface import HuggingFaceLVLM, name
 from tvau.errors import BackboneError
 
 VIDEO = 2  # in mm_token_type_ids
@@ -24,23 +26,29 @@ class Qwen2VL(HuggingFaceLVLM):
     tower = "visual"
     processor_options: ClassVar[Mapping[str, Any]] = {"cap_pixels_per_frame": False}  # frames come in their final size
 
-    def vision_width(self) -> int:
-        return self.lm.config.vision_config.embed_dim  # its hidden_size is that of the language model
+    @classmethod
+    def vision_width(cls, config: PreTrainedConfig) -> int:
+        return config.vision_config.embed_dim  # its hidden_size is that of the language model
 
-    def patches(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
-        vision = self.lm.config.vision_config
+    @classmethod
+    def patches(cls, config: PreTrainedConfig, frames: int, height: int, width: int) -> tuple[int, int, int]:
+        vision = config.vision_config
         cell = vision.patch_size * vision.spatial_merge_size
         if height % cell or width % cell or not height or not width:
             raise BackboneError(
-                f"frames of {height}x{width} pixels do not fit {self.name}: height and width must be multiples of "
+                f"frames of {height}x{width} pixels do not fit {name(config)}: height and width must be multiples of "
                 f"{cell}, for example {max(round(height / cell), 1) * cell}x{max(round(width / cell), 1) * cell}"
             )
         if frames < vision.temporal_patch_size or frames % vision.temporal_patch_size:
             raise BackboneError(
-                f"clips of {frames} frames do not fit {self.name}: the tower joins {vision.temporal_patch_size} "
+                f"clips of {frames} frames do not fit {name(config)}: the tower joins {vision.temporal_patch_size} "
                 "frames, so the number of frames must be a positive multiple of that"
             )
         return frames // vision.temporal_patch_size, height // vision.patch_size, width // vision.patch_size
+
+    @classmethod
+    def visual_tokens(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> int:
+        return prod(grid) // config.vision_config.spatial_merge_size**2
 
     def features(self, inputs: Inputs) -> ModelOutput:
         pixels = inputs["pixel_values_videos"].to(self.lm.dtype)
@@ -77,8 +85,9 @@ class Qwen25VL(Qwen2VL):
 
     family = "qwen2_5_vl"
 
-    def vision_width(self) -> int:
-        return self.lm.config.vision_config.hidden_size
+    @classmethod
+    def vision_width(cls, config: PreTrainedConfig) -> int:
+        return config.vision_config.hidden_size
 
     def raster(self, hidden: Tensor, inputs: Inputs) -> Tensor:
         vision, size = self.lm.config.vision_config, hidden.shape[-1]
@@ -93,8 +102,9 @@ class Qwen3VL(Qwen2VL):
 
     family = "qwen3_vl"
 
-    def vision_width(self) -> int:
-        return self.lm.config.vision_config.hidden_size
+    @classmethod
+    def vision_width(cls, config: PreTrainedConfig) -> int:
+        return config.vision_config.hidden_size
 
 
 class Qwen35(Qwen3VL):

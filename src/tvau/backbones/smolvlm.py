@@ -1,5 +1,8 @@
 """SmolVLM."""
 
+from math import prod
+
+from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
 from tvau.backbones.base import Inputs
@@ -13,6 +16,10 @@ class SmolVLM(SquareTower):
     tower = "vision_model"
     modality = "image"
     answer_prefix = " "  # prompts end in "Assistant:"
+
+    @classmethod
+    def visual_tokens(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> int:
+        return prod(grid) // config.scale_factor**2
 
     def features(self, inputs: Inputs) -> ModelOutput:
         return self.lm.model.get_image_features(

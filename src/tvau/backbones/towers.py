@@ -3,10 +3,11 @@
 from typing import Any
 
 from torch import Tensor
+from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
 from tvau.backbones.base import Inputs
-from tvau.backbones.huggingface import HuggingFaceLVLM
+from tvau.backbones.huggingface import HuggingFaceLVLM, name
 from tvau.errors import BackboneError
 
 
@@ -16,25 +17,28 @@ class SquareTower(HuggingFaceLVLM):
     Frames are resized to the tower's square without cutting anything off, so that the heatmap covers the whole frame.
     """
 
-    def _side(self) -> tuple[int, int]:
+    @staticmethod
+    def _side(config: PreTrainedConfig) -> tuple[int, int]:
         """Pixels along a side of the tower's square, and of a patch."""
-        vision = self.lm.config.vision_config
-        sides = [side[0] if isinstance(side, (list, tuple)) else side for side in (vision.image_size, vision.patch_size)]
-        return sides[0], sides[1]
+        sides = config.vision_config.image_size, config.vision_config.patch_size
+        side, patch = (side[0] if isinstance(side, (list, tuple)) else side for side in sides)
+        return side, patch
 
-    def native_size(self) -> tuple[int, int]:
-        side, _ = self._side()
+    @classmethod
+    def native_size(cls, config: PreTrainedConfig) -> tuple[int, int]:
+        side, _ = cls._side(config)
         return side, side
 
-    def patches(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
-        side, patch = self._side()
+    @classmethod
+    def patches(cls, config: PreTrainedConfig, frames: int, height: int, width: int) -> tuple[int, int, int]:
+        side, patch = cls._side(config)
         if (height, width) != (side, side):
             raise BackboneError(
-                f"frames of {height}x{width} pixels do not fit {self.name}: its tower takes {side}x{side} only; leave "
+                f"frames of {height}x{width} pixels do not fit {name(config)}: its tower takes {side}x{side} only; leave "
                 "`size` out, and frames are resized to that"
             )
         if frames < 1:
-            raise BackboneError(f"clips of {frames} frames do not fit {self.name}: expected at least 1")
+            raise BackboneError(f"clips of {frames} frames do not fit {name(config)}: expected at least 1")
         return frames, side // patch, side // patch
 
     def features(self, inputs: Inputs) -> ModelOutput:
@@ -50,7 +54,7 @@ class SquareTower(HuggingFaceLVLM):
         return layers if isinstance(layers, list) else [layers]
 
     def raster(self, hidden: Tensor, inputs: Inputs) -> Tensor:
-        side, patch = self._side()
+        side, patch = self._side(self.lm.config)
         cells, clips = side // patch, len(inputs["input_ids"])
         patches = hidden[:, hidden.shape[1] - cells * cells :]  # without a class token
         grid = patches.reshape(clips, len(hidden) // clips, cells, cells, hidden.shape[-1])
