@@ -42,6 +42,13 @@ def test_every_family_is_offered() -> None:
     assert {adapter.family for adapter in backbones.FAMILIES} == set(FAMILIES)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_checkpoints_model_type_picks_its_adapter(family: str, tmp_path: Path) -> None:
+    lvlm = load(str(write(FAMILIES[family], tmp_path)))
+    assert type(lvlm) is FAMILIES[family].adapter
+    assert lvlm.name == f"{family}:64x2"
+
+
 @pytest.mark.parametrize(("depth", "blocks"), [(32, (1, 8, 16, 32)), (24, (1, 6, 12, 24)), (12, (1, 3, 6, 12)), (2, (1, 2))])
 def test_blocks_are_the_papers_at_the_same_relative_depths(depth: int, blocks: tuple[int, ...]) -> None:
     assert relative(depth) == blocks

@@ -67,7 +67,8 @@ def test_activations_are_those_that_autograd_keeps(kind: str, dtype: torch.dtype
     small = {"hidden_size": 256, "intermediate_size": 700, "num_hidden_layers": 2, "num_attention_heads": 2,
              "num_key_value_heads": 1, "vocab_size": 512, "bos_token_id": 0, "eos_token_id": 1}  # fmt: skip
     sizes = PUBLISHED[kind]["config"]
-    config = for_published({**sizes, "text_config": {**sizes["text_config"], **small}})
+    vision = {**sizes["vision_config"], ("depth" if "depth" in sizes["vision_config"] else "num_hidden_layers"): 1}
+    config = for_published({**sizes, "text_config": {**sizes["text_config"], **small}, "vision_config": vision})
     model = AutoModelForImageTextToText.from_config(config, dtype=dtype)
     model.requires_grad_(False)
     model.add_adapter(LoraConfig(r=RANK, target_modules=adapter_of(sizes).lora_targets))

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from transformers import PreTrainedConfig
+
 from tvau.backbones.base import VideoLVLM
 from tvau.backbones.checkpoint import Bits, DType, read_config
 from tvau.backbones.huggingface import HuggingFaceLVLM
@@ -47,13 +49,18 @@ def load(
     Raises:
         BackboneError: no such checkpoint, or one of a family that no adapter takes.
     """
-    given = read_config(checkpoint, options or {}).model_type
+    adapter = adapter_for(read_config(checkpoint, options or {}), checkpoint)
+    return adapter(
+        checkpoint, blocks, dtype, attention, size, frames, bits, gradient_checkpointing, random_weights, options
+    )
+
+
+def adapter_for(config: PreTrainedConfig, checkpoint: str) -> type[HuggingFaceLVLM]:
+    """The adapter of a configuration's model type. Raises BackboneError where there is none."""
     for adapter in FAMILIES:
-        if adapter.family == given:
-            return adapter(
-                checkpoint, blocks, dtype, attention, size, frames, bits, gradient_checkpointing, random_weights, options
-            )
+        if adapter.family == config.model_type:
+            return adapter
     raise BackboneError(
-        f"{checkpoint} is a {given} model: expected one of {', '.join(adapter.family for adapter in FAMILIES)}; "
+        f"{checkpoint} is a {config.model_type} model: expected one of {', '.join(a.family for a in FAMILIES)}; "
         "docs/backbones.md says how to add another"
     )

@@ -14,8 +14,8 @@ import yaml
 from torch import nn
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig
 
-from tvau.backbones import FAMILIES
 from tvau.backbones.checkpoint import read_config
+from tvau.backbones.families import adapter_for
 from tvau.backbones.huggingface import HuggingFaceLVLM, relative
 from tvau.errors import BackboneError
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder
@@ -44,7 +44,7 @@ class Cost:
 
 def cost(preset: dict[str, Any], config: PreTrainedConfig, frame: tuple[int, int]) -> Cost:
     """Costs of a preset's arguments on a checkpoint's configuration; `frame` is the size where both leave it open."""
-    adapter = next(a for a in FAMILIES if a.family == config.model_type)
+    adapter = adapter_for(config, preset["checkpoint"])
     size = preset.get("size") or adapter.native_size(config) or frame
     grid = adapter.patches(config, preset.get("frames", 16), *size)
     blocks = preset.get("blocks") or list(relative(config.vision_config.num_hidden_layers))
