@@ -113,7 +113,11 @@ class Contract:
             return (made[0] * 0, *made[1:]) if isinstance(made, tuple) else made * 0
 
         for name, module in self.tower(fresh).named_modules():
-            if name.rsplit(".")[-1] in ("attn", "self_attn", "attention"):  # without it a patch changes its own cell only
+            if name.rsplit(".")[-1] in (
+                "attn",
+                "self_attn",
+                "attention",
+            ):  # without it a patch changes its own cell only
                 module.register_forward_hook(silence)
         fresh.blocks = (1, fresh.depth)
         step, cell = self.family.cell
@@ -130,9 +134,7 @@ class Contract:
 
     # ---- parity with the library ----
 
-    def test_without_prompts_logits_are_the_librarys_own(
-        self, lvlm: HuggingFaceLVLM, record_property: Note
-    ) -> None:
+    def test_without_prompts_logits_are_the_librarys_own(self, lvlm: HuggingFaceLVLM, record_property: Note) -> None:
         inputs, theirs = self.ask(lvlm), self.library(lvlm, QUESTIONS[:1])
         assert torch.equal(inputs["input_ids"], theirs["input_ids"])
         with torch.no_grad():
@@ -214,7 +216,11 @@ class Contract:
 
     @torch.no_grad()
     def test_cached_turns_equal_a_full_run(self, lvlm: HuggingFaceLVLM, record_property: Note) -> None:
-        turns = [turn("Is there any anomaly?", "Yes."), turn("Where does it start?", "at the upper left."), turn("Who?")]
+        turns = [
+            turn("Is there any anomaly?", "Yes."),
+            turn("Where does it start?", "at the upper left."),
+            turn("Who?"),
+        ]
         inputs = lvlm.prepare(self.clips(), [[turn(turns[0]["question"])]], 3, [FPS])
         prompts, vision = self.prompted(lvlm), lvlm.encode(inputs)
         dialog = lvlm.start(inputs, vision, prompts)

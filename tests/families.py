@@ -35,7 +35,8 @@ CHATML = """\
 
 {% endif %}{%- endif -%}"""
 VICUNA = """\
-{{ bos_token }}{%- for m in messages -%}{%- if m.role == 'user' -%}USER: {% for c in m.content if c.type == 'video' -%}<video>
+{{ bos_token }}{%- for m in messages -%}{%- if m.role == 'user' -%}USER: \
+{% for c in m.content if c.type == 'video' -%}<video>
 {% endfor -%}{%- for c in m.content if c.type == 'text' -%}{{ c.text }}{%- endfor -%}
 {%- else %} ASSISTANT: {% for c in m.content if c.type == 'text' -%}{{ c.text }}{%- endfor -%}{%- endif %} {% endfor -%}
 {%- if add_generation_prompt -%}ASSISTANT:{%- endif -%}"""
@@ -131,7 +132,9 @@ def qwen(model: str, patch: int, text_config: dict[str, Any], vision: dict[str, 
     config = base(
         text_config={**text(tokenizer, kinds["text_config"]), "rope_parameters": dict(MROPE), **text_config},
         vision_config={"depth": 3, "num_heads": 4, "patch_size": patch, **vision},
-        **dict(zip(("vision_start_token_id", "vision_end_token_id", "image_token_id", "video_token_id"), ids, strict=True)),
+        **dict(
+            zip(("vision_start_token_id", "vision_end_token_id", "image_token_id", "video_token_id"), ids, strict=True)
+        ),
     )
     return processor, config
 
@@ -148,12 +151,19 @@ def qwen2_5_vl() -> Any:
 def qwen3_vl() -> Any:
     vision = {"hidden_size": 32, "intermediate_size": 64, "out_hidden_size": WIDTH, "num_position_embeddings": 64}
     rope = {**MROPE, "mrope_interleaved": True}
-    return qwen("Qwen3VL", 16, {"head_dim": 16, "rope_parameters": rope}, {**vision, "deepstack_visual_indexes": [0, 1]})
+    return qwen(
+        "Qwen3VL", 16, {"head_dim": 16, "rope_parameters": rope}, {**vision, "deepstack_visual_indexes": [0, 1]}
+    )
 
 
 def qwen3_5() -> Any:
     vision = {"hidden_size": 32, "intermediate_size": 64, "out_hidden_size": WIDTH, "num_position_embeddings": 64}
-    linear = {"linear_key_head_dim": 16, "linear_value_head_dim": 16, "linear_num_key_heads": 2, "linear_num_value_heads": 4}
+    linear = {
+        "linear_key_head_dim": 16,
+        "linear_value_head_dim": 16,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+    }
     rope = {**MROPE, "mrope_interleaved": True, "partial_rotary_factor": 0.5, "mrope_section": [2, 1, 1]}
     layers = {"layer_types": ["linear_attention", "full_attention"]}
     return qwen("Qwen3_5", 16, {"head_dim": 16, "rope_parameters": rope, **linear, **layers}, vision, think=True)
@@ -176,7 +186,8 @@ def llava_onevision() -> Any:
     processor = hf.LlavaOnevisionProcessor(
         image_processor=hf.LlavaOnevisionImageProcessor(size=side), tokenizer=tokenizer,
         video_processor=hf.LlavaOnevisionVideoProcessor(size=side), num_image_tokens=25,
-        vision_feature_select_strategy="full", chat_template=CHATML.replace("VIDEO", "<video>\n").replace("THINK", "false"),
+        vision_feature_select_strategy="full",
+        chat_template=CHATML.replace("VIDEO", "<video>\n").replace("THINK", "false"),
     )  # fmt: skip
     return processor, hf.LlavaOnevisionConfig(
         text_config=text(tokenizer, "qwen2"),

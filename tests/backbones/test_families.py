@@ -49,14 +49,18 @@ def test_a_checkpoints_model_type_picks_its_adapter(family: str, tmp_path: Path)
     assert lvlm.name == f"{family}:64x2"
 
 
-@pytest.mark.parametrize(("depth", "blocks"), [(32, (1, 8, 16, 32)), (24, (1, 6, 12, 24)), (12, (1, 3, 6, 12)), (2, (1, 2))])
+@pytest.mark.parametrize(
+    ("depth", "blocks"), [(32, (1, 8, 16, 32)), (24, (1, 6, 12, 24)), (12, (1, 3, 6, 12)), (2, (1, 2))]
+)
 def test_blocks_are_the_papers_at_the_same_relative_depths(depth: int, blocks: tuple[int, ...]) -> None:
     assert relative(depth) == blocks
 
 
 def test_an_unknown_type_names_those_that_are_known(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llava"}')
-    with pytest.raises(BackboneError, match="is a llava model: expected one of qwen2_vl, .* smolvlm; docs/backbones.md"):
+    with pytest.raises(
+        BackboneError, match=r"is a llava model: expected one of qwen2_vl, .* smolvlm; docs/backbones.md"
+    ):
         load(str(tmp_path))
     with pytest.raises(BackboneError, match=r"is a llava model, SmolVLM takes smolvlm: tvau.backbones.load"):
         backbones.SmolVLM(str(tmp_path))
@@ -99,7 +103,7 @@ def test_code_of_a_checkpoint_is_never_run(qwen: Path) -> None:
 def test_a_missing_package_is_named(qwen: Path) -> None:
     if importlib.util.find_spec("flash_attn"):
         pytest.skip("flash attention is installed")
-    with pytest.raises(BackboneError, match="a package is missing .* `attention: sdpa` needs none"):
+    with pytest.raises(BackboneError, match=r"a package is missing .* `attention: sdpa` needs none"):
         opened(qwen, attention="flash_attention_2", dtype="bfloat16")
 
 
@@ -146,7 +150,7 @@ def test_clips_that_a_qwen_cannot_hold(qwen: Path, frames: int, height: int, wid
 def test_clips_that_a_square_tower_cannot_hold(llava: Path) -> None:
     with pytest.raises(BackboneError, match="clips of 0 frames"):
         opened(llava).grid(0, 32, 32)
-    with pytest.raises(BackboneError, match="48x64 pixels .* takes 32x32 only"):
+    with pytest.raises(BackboneError, match=r"48x64 pixels .* takes 32x32 only"):
         opened(llava, size=(48, 64)).grid(2, 32, 32)
 
 

@@ -1,4 +1,4 @@
-"""The tokens of a dialog: rendered by the checkpoint's own template, learned where answers stand, padded on the left."""
+"""The tokens of a dialog: rendered by the checkpoint's own template, learned where answers stand, padded left."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -111,6 +111,4 @@ class DialogTokens:
         ]
         if video:
             messages[0]["content"].insert(0, {"type": "video"})
-        return self.processor.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, **self.template
-        )
+        return self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **self.template)

@@ -34,8 +34,8 @@ class SquareTower(HuggingFaceLVLM):
         side, patch = cls._side(config)
         if (height, width) != (side, side):
             raise BackboneError(
-                f"frames of {height}x{width} pixels do not fit {name(config)}: its tower takes {side}x{side} only; leave "
-                "`size` out, and frames are resized to that"
+                f"frames of {height}x{width} pixels do not fit {name(config)}: its tower takes {side}x{side} only; "
+                "leave `size` out, and frames are resized to that"
             )
         if frames < 1:
             raise BackboneError(f"clips of {frames} frames do not fit {name(config)}: expected at least 1")

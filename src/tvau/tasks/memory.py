@@ -56,15 +56,14 @@ def cost(preset: dict[str, Any], config: PreTrainedConfig, frame: tuple[int, int
     decoder = AnomalyHeatmapDecoder(width, hidden, blocks)
     encoder = RegionAwareAnomalyEncoder(hidden)
     length = tokens + encoder.prompts(times) + DIALOG
-    weights = sum(p.numel() for p in model.parameters()) * one
+    weights = _count(model) * one
     seen = tower_states(adapter, config, grid, blocks, one)
     sizes = layer_sizes(text)
     cache = length * text.num_hidden_layers * 2 * sizes["kv"] * one
     prefill = length * (4 * hidden + 3 * sizes["mlp"]) * one  # of one layer at a time
     maps = _cells(grid) * len(blocks) * (2 * width + 2 * width + 2 * hidden) * 4  # kept for the decoder's gradients
     return Cost(
-        adapter.family, sum(p.numel() for p in model.parameters()), blocks, config.vision_config.num_hidden_layers, grid,
-        tokens,
+        adapter.family, _count(model), blocks, config.vision_config.num_hidden_layers, grid, tokens,
         predict=weights + seen + prefill + cache,
         heatmap=weights + seen + maps + _count(decoder) * TRAINED,
         dialog=weights + seen + kept_activations(text, length, one) + _count(decoder) * 4
@@ -104,7 +103,9 @@ def kept_activations(text: PreTrainedConfig, length: int, one: int) -> float:
 def lora_parameters(adapter: type[HuggingFaceLVLM], model: nn.Module, rank: int = RANK) -> int:
     """Parameters of LoRA on the language model."""
     linear = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear)]
-    return sum(rank * (m.in_features + m.out_features) for name, m in linear if re.fullmatch(adapter.lora_targets, name))
+    return sum(
+        rank * (m.in_features + m.out_features) for name, m in linear if re.fullmatch(adapter.lora_targets, name)
+    )
 
 
 def read_presets(folder: str | Path) -> dict[str, tuple[dict[str, Any], PreTrainedConfig]]:
@@ -143,8 +144,10 @@ def backbones(folder: str = "backbones", frame: tuple[int, int] = (96, 160)) -> 
         folder: with the presets.
         frame: (height, width) of frames, where preset and tower take them as they come.
     """
-    head = "| preset | family | parameters | blocks read | heatmap grid | tokens a clip | predict GB | stage 1 GB | stage 2 GB |"
-    print(head + "\n|---|---|--:|---|--:|--:|--:|--:|--:|")
+    print(
+        "| preset | family | parameters | blocks read | heatmap grid | tokens | predict GB | stage 1 GB | stage 2 GB |"
+    )
+    print("|---|---|--:|---|--:|--:|--:|--:|--:|")
     for name, (preset, config) in read_presets(folder).items():
         c = cost(preset, config, frame)
         grid, blocks = "x".join(map(str, c.grid)), f"{', '.join(map(str, c.blocks))} of {c.depth}"
