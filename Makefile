@@ -100,6 +100,7 @@ bench: $(READY) ## Run the comparisons in benchmarks/; each prints a table
 
 nano: $(READY) ## Pretrain the embedded LVLM again: makes the weights in backbones/nano (hours)
 	$(TVAU) nano backbones/nano
+	$(TVAU) fit --config configs/synthetic/pretrain_tower.yaml
 	$(TVAU) fit --config configs/synthetic/pretrain.yaml
 	$(TVAU) test --config configs/synthetic/held_out.yaml
 

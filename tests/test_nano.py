@@ -35,7 +35,13 @@ def test_words_are_one_token_each_and_anything_else_is_covered(folder: Path) -> 
     split = [word for word in words if len(tokenizer(f" {word}", add_special_tokens=False)["input_ids"]) > 1]
     assert split == []
     for text in ("Überraschung, 3.5 €!", "東京\n", "a  b"):
-        assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
+        assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == f" {text}"
+
+
+def test_a_word_is_the_same_token_at_the_start_of_an_answer(folder: Path) -> None:
+    tokenizer = AutoProcessor.from_pretrained(folder).tokenizer
+    first, inside = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("red.", "a red."))
+    assert first == inside[1:]
 
 
 def test_special_tokens_of_configuration_and_tokenizer_agree(folder: Path) -> None:

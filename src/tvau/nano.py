@@ -78,13 +78,13 @@ def _corpus() -> Iterator[str]:
             random.choice(("", "rain", "fog", "snow")),
             people,
         )
-        for turn in anomaly_turns(targets[0], scene) + scene_turns(targets, scene, random, 12):
+        for turn in anomaly_turns(targets[0], scene) + scene_turns([*enumerate(targets, 1)], scene, random, 12):
             yield from (turn["question"], turn["answer"])
     for words in (*FLOW, *NUMBERS, *(prompt for levels in PROMPTS.values() for prompt in levels)):
         yield from [words] * 50
 
 
-def create(folder: str | Path, vocabulary: int = 1024, layers: int = 4, width: int = 256, heads: int = 8) -> None:
+def create(folder: str | Path, vocabulary: int = 1024, layers: int = 4, width: int = 256, heads: int = 4) -> None:
     """Writes configuration, tokenizer and processor of an untrained nano into `folder`.
 
     Args:
@@ -93,7 +93,9 @@ def create(folder: str | Path, vocabulary: int = 1024, layers: int = 4, width: i
     """
     folder = Path(folder)
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(
+        add_prefix_space=True
+    )  # a word is the same token wherever it stands
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     tokenizer.train_from_iterator(
@@ -114,17 +116,18 @@ def create(folder: str | Path, vocabulary: int = 1024, layers: int = 4, width: i
         chat_template=TEMPLATE,
     ).save_pretrained(folder)
     ids: dict[str, Any] = {name: fast.convert_tokens_to_ids(token) for name, token in SPECIAL.items()}
-    head = width // heads
+    half = width // heads // 2  # pairs of channels of a head
     Qwen2_5_VLConfig(
         text_config={
             "vocab_size": -(-(len(fast) + 1) // 64) * 64, "hidden_size": width, "intermediate_size": 2 * width,
             "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": heads,
             "max_position_embeddings": 4096, "bos_token_id": None, "eos_token_id": ids["eos"],
             "pad_token_id": ids["pad"], "tie_word_embeddings": True,
-            # a small base: with the usual one the height and width axes could not tell ten columns apart
+            # the width axis turns slowest: fast enough to tell ten columns apart, slowly enough that what a token shows
+            # can be matched wherever it lies (with a base of 30, as at first, no channel was left for that)
             "rope_parameters": {
-                "rope_type": "default", "rope_theta": 30.0,
-                "mrope_section": [head // 2 - 2 * (head * 3 // 16), head * 3 // 16, head * 3 // 16],
+                "rope_type": "default", "rope_theta": 300.0,
+                "mrope_section": [half * 6 // 32, half * 10 // 32, half - half * 16 // 32],
             },
         },
         vision_config={

@@ -16,6 +16,7 @@ class Turn(TypedDict):
     task: str  # judgement, target, trajectory, environment, or a pretraining kind such as "count"
     question: str
     answer: str  # the reference; "" where there is none, as in predict
+    about: NotRequired[int]  # id of the one object that is asked about, 0 for none (pretraining only)
 
 
 class Sample(TypedDict):

@@ -168,7 +168,7 @@ def right_answer(task: str, target: Target, part: str | None) -> str:
 
 @given(st.lists(targets(), max_size=5), SCENE, st.integers(0, 99))
 def test_every_question_has_one_right_answer(targets: list[Target], scene: Surroundings, seed: int) -> None:
-    for turn in scene_turns(targets, scene, Random(seed), 100):
+    for turn in scene_turns([*enumerate(targets, 1)], scene, Random(seed), 100):
         task, question, answer = turn["task"], turn["question"], turn["answer"]
         if task == "count":
             assert answer == f"{language.count(scene.people)}."
@@ -179,13 +179,14 @@ def test_every_question_has_one_right_answer(targets: list[Target], scene: Surro
         else:
             found = re.fullmatch(ASKED[task], question)
             assert found, question
+            assert targets[turn["about"] - 1] in pointed(found[found.re.groups], targets)
             (target,) = pointed(found[found.re.groups], targets)
             assert answer == right_answer(task, target, found[1] if task == "colour" else None)
 
 
 @given(st.lists(targets(), max_size=5), SCENE, st.integers(0, 99))
 def test_what_is_said_to_exist_does_and_nothing_else(targets: list[Target], scene: Surroundings, seed: int) -> None:
-    for turn in scene_turns(targets, scene, Random(seed), 100):
+    for turn in scene_turns([*enumerate(targets, 1)], scene, Random(seed), 100):
         if turn["task"] != "exists":
             continue
         if found := re.fullmatch(r"Is there anybody or anything (.+)\?", turn["question"]):
@@ -203,8 +204,8 @@ def test_what_is_said_to_exist_does_and_nothing_else(targets: list[Target], scen
 def test_questions_are_bounded_different_and_never_a_verdict(
     targets: list[Target], scene: Surroundings, seed: int, most: int
 ) -> None:
-    turns = scene_turns(targets, scene, Random(seed), most)
-    assert turns == scene_turns(targets, scene, Random(seed), most)
+    turns = scene_turns([*enumerate(targets, 1)], scene, Random(seed), most)
+    assert turns == scene_turns([*enumerate(targets, 1)], scene, Random(seed), most)
     assert len(turns) <= most
     assert len({turn["question"] for turn in turns}) == len(turns)
     assert not any("normal" in turn["question"] + turn["answer"] or "anomal" in turn["question"] for turn in turns)

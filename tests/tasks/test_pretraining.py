@@ -28,7 +28,8 @@ def pretrain(root: Path, folder: Path, steps: int, *more: str) -> LightningCLI:
     with contextlib.chdir(folder), mock.patch("sys.argv", ["tvau"]):
         return main([
             "fit", f"--config={config}", f"--data.stages={json.dumps(STAGES)}", "--data.scenes=2",
-            "--data.num_workers=0", "--model.backbone.init_args.blocks=[1,6]", "--model.tower_steps=2",
+            "--data.num_workers=0", "--data.seed=0", "--model.backbone.init_args.blocks=[1,6]", "--model.tower_steps=2",
+            "--model.backbone.init_args.random_weights=true",
             f"--trainer.max_steps={steps}", "--trainer.log_every_n_steps=1", "--trainer.enable_progress_bar=false",
             "--trainer.enable_model_summary=false", *more,
         ])  # fmt: skip

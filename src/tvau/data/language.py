@@ -6,7 +6,7 @@ answers alike.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import atan2, hypot, pi
 from random import Random
@@ -166,7 +166,7 @@ def slots(sentence: str) -> dict[str, str]:
 
 # ---- questions about all objects, for pretraining ----
 
-Fact = tuple[str, str, str]  # task, question, answer
+Fact = tuple[str, str, str, int]  # task, question, answer, id of the object that is meant (0: none)
 
 
 def _references(target: Target, others: Sequence[Target]) -> list[tuple[str, str]]:
@@ -182,41 +182,29 @@ def _references(target: Target, others: Sequence[Target]) -> list[tuple[str, str
     return ways
 
 
-def scene_turns(targets: Sequence[Target], scene: Surroundings, random: Random, most: int) -> list[Turn]:
+def scene_turns(targets: Sequence[tuple[int, Target]], scene: Surroundings, random: Random, most: int) -> list[Turn]:
     """Up to `most` questions about everything in a clip, and never about what is abnormal.
 
     Tasks: class, colour, action, start, end, direction, count, exists, target, trajectory, environment. A question is
-    asked only where its words point at exactly one target.
+    asked only where its words point at exactly one target; `targets` pairs each with the id that `about` names.
     """
-    facts: list[Fact] = [("environment", ENVIRONMENT, environment(scene))]
-    facts.append(("count", "How many people are in the video?", f"{count(scene.people)}."))
-    for i, target in enumerate(targets):
-        others = [*targets[:i], *targets[i + 1 :]]
-        parts = dict(target.colours)
-        for way, words in _references(target, others):
-            facts.append(("trajectory", f"What is the movement trajectory of {words}?", trajectory(target)))
-            facts.append(("direction", f"Which way does {words} move?", f"{target.direction or 'it stays'}."))
-            if way != "start":
-                facts.append(("start", f"Where does {words} start?", f"at the {target.start}."))
-            if way != "end":
-                facts.append(("end", f"Where does {words} end?", f"at the {target.end}."))
-            if way != "action":
-                facts.append(("action", f"What is {words} doing?", f"{target.action}."))
-            if way != "colour":
-                facts.append(("target", f"Describe the features of {words}.", features(target)))
-                for part, colour in parts.items():
-                    thing = "colour" if part == "body" else f"colour of the {part}"
-                    facts.append(("colour", f"What is the {thing} of {words}?", f"{colour}."))
-            if way in ("start", "end"):
-                facts.append(("class", f"What is {words}?", f"{target.noun}."))
+    facts: list[Fact] = [("environment", ENVIRONMENT, environment(scene), 0)]
+    facts.append(("count", "How many people are in the video?", f"{count(scene.people)}.", 0))
+    for i, (ident, target) in enumerate(targets):
+        others = [other for j, (_, other) in enumerate(targets) if j != i]
+        facts += [(*fact, ident) for fact in _questions(target, others)]
+    known = [target for _, target in targets]
     if targets:
-        one = random.choice(targets)
-        facts.append(("exists", f"Is there {one.name}?", "yes."))
-        facts.append(("exists", f"Is there anybody or anything {one.action}?", f"yes, {one.name}."))
-    absent = [a for a in ACTIONS if all(t.action != a for t in targets)]
-    facts.append(("exists", f"Is there anybody or anything {random.choice(absent)}?", "no."))
-    tops = [c for c in COLOURS if all(dict(t.colours).get("top") != c for t in targets)]
-    facts.append(("exists", f"Is there a person in a {random.choice(tops)} top?", "no."))
+        ident, one = random.choice(targets)
+        facts.append(("exists", f"Is there {one.name}?", "yes.", ident))
+        # the answer names that one, so nobody else may do the same
+        if sum(target.action == one.action for target in known) == 1:
+            facts.append(("exists", f"Is there anybody or anything {one.action}?", f"yes, {one.name}.", ident))
+    absent = [a for a in ACTIONS if all(t.action != a for t in known)]
+    facts.append(("exists", f"Is there anybody or anything {random.choice(absent)}?", "no.", 0))
+    tops = [c for c in COLOURS if all(dict(t.colours).get("top") != c for t in known)]
+    if tops:
+        facts.append(("exists", f"Is there a person in a {random.choice(tops)} top?", "no.", 0))
     random.shuffle(facts)
     by_task: dict[str, list[Fact]] = {}
     for fact in facts:
@@ -227,4 +215,25 @@ def scene_turns(targets: Sequence[Target], scene: Surroundings, random: Random, 
             if by_task[task] and len(kept) < most:
                 kept.append(by_task[task].pop())
     random.shuffle(kept)
-    return [{"task": task, "question": question, "answer": answer} for task, question, answer in kept]
+    return [{"task": task, "question": asked, "answer": answer, "about": about} for task, asked, answer, about in kept]
+
+
+def _questions(target: Target, others: Sequence[Target]) -> Iterator[tuple[str, str, str]]:
+    """Task, question and answer of all that can be asked about one target, by each way to point at it."""
+    parts = dict(target.colours)
+    for way, words in _references(target, others):
+        yield "trajectory", f"What is the movement trajectory of {words}?", trajectory(target)
+        yield "direction", f"Which way does {words} move?", f"{target.direction or 'it stays'}."
+        if way != "start":
+            yield "start", f"Where does {words} start?", f"at the {target.start}."
+        if way != "end":
+            yield "end", f"Where does {words} end?", f"at the {target.end}."
+        if way != "action":
+            yield "action", f"What is {words} doing?", f"{target.action}."
+        if way != "colour":
+            yield "target", f"Describe the features of {words}.", features(target)
+            for part, colour in parts.items():
+                thing = "colour" if part == "body" else f"colour of the {part}"
+                yield "colour", f"What is the {thing} of {words}?", f"{colour}."
+        if way in ("start", "end"):
+            yield "class", f"What is {words}?", f"{target.noun}."

@@ -36,6 +36,7 @@ class Stage:
         pairs: time steps T' of a clip; 2 T' frames are drawn.
         spacing: frames from one pair's start to the next (2: the plain clip of 2 T' consecutive frames).
         crowd: least and most normal people.
+        activities: least and most others, who do anything that has a name.
         questions: at most so many for each clip; 0: dense labels only.
     """
 
@@ -44,6 +45,7 @@ class Stage:
     pairs: int = 1
     spacing: int = 2
     crowd: tuple[int, int] = (0, 3)
+    activities: tuple[int, int] = (1, 3)
     questions: int = 12
 
 
@@ -80,7 +82,7 @@ class SyntheticClips(Dataset[Batch]):
         """One clip; `number` decides everything in it."""
         random = Random(number)
         scene = scene_for_pretraining(random.choice(self.scenes))
-        activities = random.choices(PRETRAINING, k=random.randint(1, 3))
+        activities = random.choices(PRETRAINING, k=random.randint(*stage.activities))
         script = plan(number, scene, None, stage.crowd, FRAMES, FPS, activities=activities)
         span = (stage.pairs - 1) * stage.spacing + 2
         if span > FRAMES:
@@ -93,7 +95,7 @@ class SyntheticClips(Dataset[Batch]):
         facts = targets(script, clip, frames)
         turns = []
         if stage.questions:
-            turns = scene_turns([t for _, t in facts], surroundings(script, clip, frames), random, stage.questions)
+            turns = scene_turns(facts, surroundings(script, clip, frames), random, stage.questions)
         video = torch.from_numpy(clip.video).movedim(-1, 1).float()
         small = interpolate(video, self.size, mode="area").round().byte()
         ids = torch.from_numpy(clip.ids)[:, None].float()
@@ -145,13 +147,13 @@ class SyntheticStream(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Held-out clips with several questions."""
-        stage = Stage(self.held_out // 64, 8, 8, 2, (0, 6), 8)
+        stage = Stage(self.held_out // 64, 8, 8, crowd=(0, 6), questions=8)
         clips = SyntheticClips([stage], self.size, 7 * 10**14, HELD_OUT)
         return self._loader(clips, range(len(clips)))
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Held-out clips, one question each, so that no answer is helped by an earlier turn."""
-        stage = Stage(self.held_out // 16, 16, 8, 2, (0, 6), 1)
+        stage = Stage(self.held_out // 16, 16, 8, crowd=(0, 6), questions=1)
         clips = SyntheticClips([stage], self.size, 8 * 10**14, HELD_OUT)
         return self._loader(clips, range(len(clips)))
 

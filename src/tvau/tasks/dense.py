@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cross_entropy, one_hot, smooth_l1_loss
 
+from tvau.backbones.base import Inputs
 from tvau.backbones.huggingface import HuggingFaceLVLM
 from tvau.backbones.packing import pack
 from tvau.data.language import ACTIONS, CELLS, COLOURS, DIRECTIONS, NOUNS
@@ -28,48 +29,89 @@ MOTION = ("start", "end", "direction")  # needs several time steps: asked of the
 class DenseLoss(nn.Module):
     """Linear heads on the tower's last block, on the visual tokens, and on early layers of the language model.
 
+    Another head points: after the last of these layers, every token from which a word of the answer is told must say
+    by a dot product which visual tokens show the object that is asked about.
+
     Args:
         vision_size, hidden_size: widths Dv and D.
         block: the tower block that is read.
         layers: layers of the language model whose visual tokens are read (1 = after the first layer).
         grid: rows and columns of visual tokens.
+        times: most time steps T' of a clip.
         least: share of a cell that an object must cover to own it.
     """
 
     def __init__(
         self, vision_size: int, hidden_size: int, block: int, layers: Sequence[int] = (1, 2),
-        grid: tuple[int, int] = (6, 10), least: float = 0.1,
+        grid: tuple[int, int] = (6, 10), times: int = 8, least: float = 0.1,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.block, self.layers, self.grid, self.least = block, tuple(layers), grid, least
+        self.block, self.layers, self.least = block, tuple(layers), least
+        self.grid = (times, *grid)
         seen = sum(ATTRIBUTES[a] for a in SEEN) + 2  # and the displacement within the pair
-        motion = sum(ATTRIBUTES[a] for a in MOTION) + sum(grid)  # and the token's own row and column
+        motion = sum(ATTRIBUTES[a] for a in MOTION) + sum(self.grid)  # and the token's own time, row and column
         self.patch = nn.Linear(vision_size, seen)
         self.token = nn.Linear(hidden_size, seen)
         self.layer = nn.ModuleDict({str(k): nn.Linear(hidden_size, seen + motion) for k in self.layers})
+        self.asks, self.shows = nn.Linear(hidden_size, 64), nn.Linear(hidden_size, 64)
 
-    def forward(self, batch: Batch, hidden: Tensor, tokens: Tensor, layers: dict[int, Tensor]) -> dict[str, Tensor]:
-        """Losses by site.
+    def objects(self, batch: Batch) -> Tensor:
+        """[B, T' h w], True where a visual token shows an object."""
+        return self._labels(batch, batch["video"].shape[1] // 2, self.grid[1:])[0].flatten(1) > 0
+
+    def tower(self, batch: Batch, hidden: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+        """Losses on the tower's block [B, T', Dv, H', W'] and on the visual tokens [B, T', h, w, D]."""
+        _, *fine = self._labels(batch, hidden.shape[1], hidden.shape[-2:])
+        _, *coarse = self._labels(batch, tokens.shape[1], tokens.shape[2:4])
+        return {
+            "patch": _seen_loss(self.patch(hidden.movedim(2, -1)), *fine),
+            "token": _seen_loss(self.token(tokens), *coarse),
+        }
+
+    def language(self, batch: Batch, states: dict[int, Tensor], visual: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Losses on layers of the language model.
 
         Args:
             batch: with `ids` and `objects`.
-            hidden: [B, T', Dv, H', W'] of the tower's block.
-            tokens: visual tokens [B, T', h, w, D].
-            layers: the same tokens after layers of the language model.
+            states: [B, L, D] after each of the layers.
+            visual: [B, L], where the visual tokens are.
+            labels: [B, L], as `HuggingFaceLVLM.prepare` and `pack` give them.
         """
+        times = batch["video"].shape[1] // 2
+        shape = (len(visual), times, *self.grid[1:])
+        ident, attributes, shift = self._labels(batch, times, shape[2:])
+        size = sum(ATTRIBUTES[a] for a in SEEN) + 2
         losses = {}
-        fine = self._labels(batch, hidden.shape[1], hidden.shape[-2:])
-        coarse = self._labels(batch, tokens.shape[1], tokens.shape[2:4])
-        losses["patch"] = _seen_loss(self.patch(hidden.movedim(2, -1)), *fine)
-        losses["token"] = _seen_loss(self.token(tokens), *coarse)
-        for k, states in layers.items():
-            out = self.layer[str(k)](states)
-            size = sum(ATTRIBUTES[a] for a in SEEN) + 2
-            losses[f"layer{k}"] = _seen_loss(out[..., :size], *coarse) + self._place_loss(out[..., size:], coarse[0])
+        for k in self.layers:
+            out = self.layer[str(k)](states[k][visual].reshape(*shape, -1))
+            seen = _seen_loss(out[..., :size], attributes, shift)
+            losses[f"layer{k}"] = (seen + self._place_loss(out[..., size:], attributes)) / 2
+        last = states[self.layers[-1]]
+        losses["points"] = self._pointing_loss(batch, last, last[visual].reshape(*shape, -1), ident, labels)
         return losses
 
-    def _labels(self, batch: Batch, times: int, grid: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Attributes [B, T', h, w, A] (-1 unknown) and displacement [B, T', h, w, 2] of the object in each cell."""
+    def _pointing_loss(self, batch: Batch, states: Tensor, shown: Tensor, ident: Tensor, labels: Tensor) -> Tensor:
+        """Cross entropy between the pointing's share of visual tokens and those of the object that is asked about."""
+        learned = labels[:, 1:] >= 0  # at position i, the word at i + 1 is told
+        fresh = learned & ~torch.nn.functional.pad(learned[:, :-1], (1, 0))
+        turn = (fresh.cumsum(1) - 1).clamp(min=0)
+        most = max(len(own) for own in batch["turns"])
+        about = [[t.get("about", 0) for t in own] + [0] * (most - len(own)) for own in batch["turns"]]
+        asked = torch.tensor(about, device=labels.device).gather(1, turn)  # [B, L - 1], the id each position is about
+        cells = ident.flatten(1)
+        right = (cells[:, None] == asked[..., None]) & (asked > 0)[..., None]  # [B, L - 1, T' h w]
+        keep = learned & right.any(-1)
+        scores = self.asks(states[:, :-1]) @ self.shows(shown.flatten(1, 3)).transpose(1, 2) / 8
+        scores = scores[keep].float()
+        if not len(scores):
+            return states.sum() * 0
+        return (scores.logsumexp(-1) - scores.masked_fill(~right[keep], -torch.inf).logsumexp(-1)).mean()
+
+    def _labels(self, batch: Batch, times: int, grid: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Id, attributes and displacement of the object in each cell.
+
+        Shapes [B, T', h, w] (0 none), [B, T', h, w, A] (-1 unknown) and [B, T', h, w, 2].
+        """
         ids = batch["ids"][..., ::2, ::2]  # half the resolution is enough to say whose a cell is
         size, _, height, width = ids.shape
         most = int(ids.max()) + 1
@@ -90,34 +132,36 @@ class DenseLoss(nn.Module):
         attributes = batch["objects"][clips, ident].clone()
         attributes[..., 0].masked_fill_(ident == 0, BACKGROUND)
         steps = torch.arange(times, device=ids.device)[None, :, None, None]
-        return attributes, shift[clips, steps, ident]
+        return ident, attributes, shift[clips, steps, ident]
 
     def _place_loss(self, out: Tensor, attributes: Tensor) -> Tensor:
-        """The token's own row and column, and the start, end and direction of its object."""
-        rows, columns = self.grid
+        """The token's own time, row and column, and the start, end and direction of its object."""
         sizes = [ATTRIBUTES[a] for a in MOTION]
-        *motion, row, column = out.split([*sizes, rows, columns], dim=-1)
+        *parts, time, row, column = out.split([*sizes, *self.grid], dim=-1)
         names = list(ATTRIBUTES)
-        loss = sum(_entropy(o, attributes[..., names.index(a)]) for o, a in zip(motion, MOTION, strict=True))
-        shape = (*out.shape[:2], rows, columns)
-        y = torch.arange(rows, device=out.device)[:, None].expand(shape)
-        x = torch.arange(columns, device=out.device).expand(shape)
-        return loss + _entropy(row, y) + _entropy(column, x)
+        losses = [_entropy(o, attributes[..., names.index(a)]) for o, a in zip(parts, MOTION, strict=True)]
+        for i, own in enumerate((time, row, column)):
+            place = torch.arange(out.shape[i + 1], device=out.device).view(*[-1 if j == i else 1 for j in range(3)])
+            losses.append(_entropy(own, place.expand(out.shape[:4])))
+        return torch.stack(losses).mean()
 
 
-def _entropy(out: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
+def _entropy(out: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy over the known labels; rare ones weigh more, by the root of their share."""
     known = labels >= 0
-    return cross_entropy(out[known], labels[known], weight=weight) if known.any() else out.sum() * 0
+    if not known.any():
+        return out.sum() * 0
+    weight = labels[known].bincount(minlength=out.shape[-1]).clamp(min=1).to(out.dtype).rsqrt()
+    return cross_entropy(out[known], labels[known], weight=weight)
 
 
 def _seen_loss(out: Tensor, attributes: Tensor, shift: Tensor) -> Tensor:
     *parts, moved = out.split([*[ATTRIBUTES[a] for a in SEEN], 2], dim=-1)
-    weight = torch.ones(ATTRIBUTES["noun"], device=out.device)
-    weight[BACKGROUND] = 0.3
-    losses = [_entropy(part, attributes[..., i], weight if i == 0 else None) for i, part in enumerate(parts)]
+    losses = [_entropy(part, attributes[..., i]) for i, part in enumerate(parts)]
     owned = attributes[..., 0] != BACKGROUND
     # displacements are a few hundredths of the picture: scaled to about one
-    return sum(losses) + (smooth_l1_loss(moved[owned], shift[owned] * 20) if owned.any() else out.sum() * 0)
+    losses.append(smooth_l1_loss(moved[owned], shift[owned] * 20) if owned.any() else out.sum() * 0)
+    return torch.stack(losses).mean()
 
 
 class Pretraining(nn.Module):
@@ -128,37 +172,60 @@ class Pretraining(nn.Module):
         weight: of the dense losses beside the answers' cross entropy.
         packed: share of batches whose turns do not see each other; in the rest they form one dialog.
         tower_steps: after so many steps the tower is left as it is; from then on it costs a forward pass only.
+        reveal: steps between which the background comes into the words' view, token by token; before the first of them
+            words see nothing but objects, so that they learn what the tokens mean before they learn where to look.
     """
 
-    def __init__(self, backbone: HuggingFaceLVLM, weight: float, packed: float, tower_steps: int) -> None:
+    def __init__(
+        self,
+        backbone: HuggingFaceLVLM,
+        weight: float,
+        packed: float,
+        tower_steps: int,
+        reveal: tuple[int, int] = (0, 0),
+    ) -> None:
         super().__init__()
         self.dense = DenseLoss(backbone.vision_size, backbone.hidden_size, backbone.blocks[-1])
-        self.weight, self.packed, self.tower_steps = weight, packed, tower_steps
+        self.weight, self.packed, self.tower_steps, self.reveal = weight, packed, tower_steps, reveal
+        self.placeholder: int = backbone.lm.config.video_token_id
 
     def forward(self, backbone: HuggingFaceLVLM, batch: Batch, step: int) -> dict[str, Tensor]:
         """Losses by name; "loss" is their weighted sum."""
         turns, rates = batch["turns"], clip_rates(batch)
-        asked = any(turns)
+        asked, tower = any(turns), step < self.tower_steps
         if not asked:
             inputs = backbone.prepare(batch["video"], [[Turn(task="", question="?", answer="")]] * len(turns), 0, rates)
-        elif step % 100 < 100 * self.packed:
+        elif step % 100 < 100 * self.packed or step < self.reveal[1]:
             inputs = pack(backbone, batch["video"], turns, rates)
+            self._hide(inputs, batch, step)
         else:
             inputs = backbone.prepare(batch["video"], turns, 0, rates)
-        with torch.set_grad_enabled(step < self.tower_steps):
+        with torch.set_grad_enabled(tower):
             vision = backbone.encode(inputs)
-        hidden = vision.hidden[self.dense.block]
-        size, times = hidden.shape[:2]
-        shape = (size, times, *self.dense.grid, -1)
-        tokens = vision.output["pooler_output"]
-        tokens = (torch.cat(list(tokens)) if isinstance(tokens, (tuple, list)) else tokens).reshape(shape)
-        layers, losses = {}, {}
+        losses = {}
         if asked:
             states = backbone.hidden_states(inputs, vision, every=True)
             losses["answers"] = backbone.answer_loss(states[-1], inputs["labels"])
-            visual = inputs["input_ids"] == backbone.lm.config.video_token_id
-            layers = {k: states[k][visual].reshape(shape) for k in self.dense.layers}
-        losses |= self.dense(batch, hidden, tokens, layers)
-        total = losses.get("answers", hidden.sum() * 0)
-        losses["loss"] = total + self.weight * sum(v for k, v in losses.items() if k != "answers")
+            visual = inputs["input_ids"] == self.placeholder
+            losses |= self.dense.language(batch, dict(enumerate(states)), visual, inputs["labels"])
+        if tower:
+            hidden = vision.hidden[self.dense.block]
+            tokens = vision.output["pooler_output"]
+            tokens = torch.cat(list(tokens)) if isinstance(tokens, (tuple, list)) else tokens
+            losses |= self.dense.tower(batch, hidden, tokens.reshape(*hidden.shape[:2], *self.dense.grid[1:], -1))
+        losses["loss"] = sum(
+            (v if k == "answers" else self.weight * v for k, v in losses.items()), start=inputs["labels"].new_zeros(())
+        )
         return losses
+
+    def _hide(self, inputs: Inputs, batch: Batch, step: int) -> None:
+        """Takes background tokens out of the words' view, in the mask of packed inputs."""
+        first, last = self.reveal
+        if step >= last:
+            return
+        share = max(step - first, 0) / (last - first)
+        shown = self.dense.objects(batch)  # [B, T' h w]
+        shown = shown | (torch.rand(shown.shape, device=shown.device) < share)
+        visual = inputs["input_ids"] == self.placeholder
+        hidden = torch.zeros_like(visual).masked_scatter(visual, ~shown)  # [B, L]
+        inputs["attention_mask"] = inputs["attention_mask"] & ~(hidden[:, None, None, :] & ~visual[:, None, :, None])

@@ -38,7 +38,8 @@ class DialogTask(Task):
         judged_only: test splits of which only the first answer is asked, as their words were never learned.
         cases: videos of each kind (normal, abnormal) and split that the test keeps for the report.
         pretrain: train everything on answers and dense labels (for nano).
-        dense_weight, packed, tower_steps: of the pretraining, see `Pretraining`.
+        dense_weight, packed, tower_steps, reveal: of the pretraining, see `Pretraining`.
+        tower_pace: learning rate of the vision tower in pretraining, relative to the rest.
         learning_rate, weight_decay, warmup: see `Task`.
     """
 
@@ -57,16 +58,18 @@ class DialogTask(Task):
         judged_only: Sequence[str] = (),
         cases: int = 2,
         pretrain: bool = False,
-        dense_weight: float = 0.3,
+        dense_weight: float = 1.0,
         packed: float = 0.8,
         tower_steps: int = 10**9,
+        reveal: tuple[int, int] = (0, 0),
+        tower_pace: float = 1.0,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
         warmup: int = 20,
     ) -> None:
         super().__init__(learning_rate, weight_decay, warmup)
         self.save_hyperparameters(ignore=["backbone"])
-        self.questions, self.most = list(questions), most
+        self.questions, self.most, self.tower_pace = list(questions), most, tower_pace
         self.judged_only, self.cases = set(judged_only), cases
         self.kept: dict[tuple[str, bool], dict[str, None]] = {}  # videos that became cases, by split and kind
         decoder, text, encoder = None, None, None
@@ -79,11 +82,16 @@ class DialogTask(Task):
         self.pretraining: Pretraining | None = None
         if pretrain:
             backbone.unfreeze()
-            self.pretraining = Pretraining(cast(HuggingFaceLVLM, backbone), dense_weight, packed, tower_steps)
+            lvlm = cast(HuggingFaceLVLM, backbone)
+            self.pretraining = Pretraining(lvlm, dense_weight, packed, tower_steps, reveal)
         elif lora_rank:
             backbone.add_lora(lora_rank, lora_alpha, lora_dropout)
 
     # ---- training ----
+
+    def pace(self, name: str) -> float:
+        """The vision tower learns at its own pace."""
+        return self.tower_pace if ".visual." in name else 1.0
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Cross entropy of the answers."""
