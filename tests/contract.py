@@ -63,14 +63,14 @@ class Contract:
 
     def library(self, lvlm: HuggingFaceLVLM, questions: Sequence[str]) -> dict[str, Any]:
         """The same, made by the library alone."""
-        messages = [
+        messages: Any = [
             [{"role": "user", "content": [{"type": "video", "video": clip}, {"type": "text", "text": q}]}]
             for clip, q in zip(self.clips(len(questions)).movedim(2, -1).numpy(), questions, strict=True)
         ]
         about = {"total_num_frames": self.frames, "fps": FPS, "frames_indices": list(range(self.frames)),
                  "duration": self.frames / FPS}  # fmt: skip
         options = {"do_sample_frames": False, "video_metadata": [about] * len(questions), "padding": True}
-        made = lvlm.tokens.processor.apply_chat_template(
+        made: Any = lvlm.tokens.processor.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
             processor_kwargs={**options, "padding_side": "left"}, **lvlm.template,
         )  # fmt: skip
@@ -309,7 +309,7 @@ class Contract:
         frugal = self.family.adapter(str(folder), blocks=(1, 2), gradient_checkpointing=True)
         runs: list[int] = []
         frugal.lm.get_decoder().layers[0].mlp.register_forward_pre_hook(lambda *_: runs.append(1))
-        gradients = []
+        gradients: list[Any] = []
         for lvlm in (fresh, frugal):
             lvlm.add_lora(4, 8)
             lvlm.train()

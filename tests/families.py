@@ -96,6 +96,11 @@ def bpe(special: Sequence[str], eos: str, bos: str | None = None, **named: str) 
     return made
 
 
+def number(tokenizer: hf.PreTrainedTokenizerFast, word: str) -> int:
+    """The id of a special token."""
+    return tokenizer.get_vocab()[word]
+
+
 def text(tokenizer: hf.PreTrainedTokenizerFast, kind: str, **more: Any) -> dict[str, Any]:
     """Configuration of a language model."""
     return {
@@ -126,7 +131,7 @@ def qwen(model: str, patch: int, text_config: dict[str, Any], vision: dict[str, 
         image_processor=hf.Qwen2VLImageProcessor(**cut), tokenizer=tokenizer, video_processor=video,
         chat_template=template,
     )  # fmt: skip
-    ids = tokenizer.convert_tokens_to_ids(list(QWEN[1:]))
+    ids = [number(tokenizer, word) for word in QWEN[1:]]
     base = getattr(hf, f"{model}Config")
     kinds = {key: sub.model_type for key, sub in base.sub_configs_defaults.items()}
     config = base(
@@ -192,8 +197,8 @@ def llava_onevision() -> Any:
     return processor, hf.LlavaOnevisionConfig(
         text_config=text(tokenizer, "qwen2"),
         vision_config=tower("siglip_vision_model", 40, 8, vision_use_head=False),
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
+        image_token_index=number(tokenizer, "<image>"),
+        video_token_index=number(tokenizer, "<video>"),
     )
 
 
@@ -210,8 +215,8 @@ def vicuna(model: str, side: int) -> Any:
     return processor, getattr(hf, f"{model}Config")(
         text_config=text(tokenizer, "llama"),
         vision_config=tower("clip_vision_model", side, 8),
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
+        image_token_index=number(tokenizer, "<image>"),
+        video_token_index=number(tokenizer, "<video>"),
     )
 
 
@@ -237,7 +242,7 @@ def internvl() -> Any:
     )  # fmt: skip
     return processor, hf.InternVLConfig(
         text_config=text(tokenizer, "qwen2"), vision_config=tower("internvl_vision", 32, 8),
-        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"), image_seq_length=4,
+        image_token_id=number(tokenizer, "<IMG_CONTEXT>"), image_seq_length=4,
         tie_word_embeddings=False,
     )  # fmt: skip
 
@@ -249,14 +254,14 @@ def smolvlm() -> Any:
     }  # fmt: skip
     tokenizer = bpe(("<|im_start|>",), "<end_of_utterance>", **names)
     sides: dict[str, Any] = {"size": {"longest_edge": 32}, "max_image_size": {"longest_edge": 32}}
-    sampling = {"max_frames": 64, "fps": 1, "video_size": {"longest_edge": 32}}
+    video = {**sides, "video_sampling": {"max_frames": 64, "fps": 1, "video_size": {"longest_edge": 32}}}
     processor = hf.SmolVLMProcessor(
-        hf.SmolVLMImageProcessor(**sides), tokenizer, hf.SmolVLMVideoProcessor(**sides, video_sampling=sampling),
+        hf.SmolVLMImageProcessor(**sides), tokenizer, hf.SmolVLMVideoProcessor(**video),
         image_seq_len=4, chat_template=SMOL,
     )  # fmt: skip
     return processor, hf.SmolVLMConfig(
         text_config=text(tokenizer, "llama"), vision_config=tower("smolvlm_vision", 32, 8),
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"), scale_factor=2,
+        image_token_id=number(tokenizer, "<image>"), scale_factor=2,
     )  # fmt: skip
 
 

@@ -78,12 +78,13 @@ class HuggingFaceLVLM(VideoLVLM):
         if not self.blocks or min(self.blocks) < 1 or max(self.blocks) > self.depth:
             raise BackboneError(f"blocks {list(self.blocks)} of {checkpoint}: expected numbers from 1 to {self.depth}")
         self.tokens = DialogTokens(read_processor(checkpoint, options), self.answer_prefix, self.template)
-        self.lm = read_model(checkpoint, config, dtype, attention, bits, random_weights, options)
+        self.lm: Any = read_model(checkpoint, config, dtype, attention, bits, random_weights, options)
         self.vision_size = self.vision_width(config)
         self.size, self.frames = tuple(size) if size else self.native_size(config), frames
         ends = getattr(self.lm.generation_config, "eos_token_id", None)
         self.ends = {self.tokens.eos_id, *(ends if isinstance(ends, list) else [ends] if ends is not None else [])}
-        self.prompt_scale = float(self.lm.get_input_embeddings().weight.detach().float().pow(2).mean().sqrt())
+        embeddings: Tensor = self.lm.get_input_embeddings().weight.detach()  # type: ignore[union-attr, operator]
+        self.prompt_scale = float(embeddings.float().pow(2).mean().sqrt())
         self.checkpointing = gradient_checkpointing
         if gradient_checkpointing:
             self.lm.activation_checkpointing_enable({"use_reentrant": False})
@@ -163,7 +164,7 @@ class HuggingFaceLVLM(VideoLVLM):
 
     def encode(self, inputs: Inputs) -> VisionPass:
         output = self.features(inputs)
-        return VisionPass({k: self.raster(output.hidden_states[k], inputs) for k in self.blocks}, output)
+        return VisionPass({k: self.raster(output["hidden_states"][k], inputs) for k in self.blocks}, output)
 
     def encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         tokens = self.tokens.tokenizer(list(texts), padding=True, return_tensors="pt").to(self.lm.device)

@@ -120,9 +120,9 @@ class Qwen35(Qwen3VL):
         for begin, end in pairwise([0, *changes.tolist(), mask.shape[1]]):
             idle = mask[:, begin] == 0
             layers = [layer for layer in dialog.cache.layers if isinstance(layer, LinearAttentionCacheLayerMixin)]
-            states = [s for layer in layers for s in (layer.conv_states, layer.recurrent_states)] if idle.any() else []
-            kept = [{i: state[idle] for i, state in some.items()} for some in states]
+            states: list[dict[int, Any]] = [s for layer in layers for s in (layer.conv_states, layer.recurrent_states)]
+            kept = [{i: state[idle] for i, state in some.items()} for some in states] if idle.any() else []
             super().feed(dialog, ids[:, begin:end], mask[:, begin:end])
-            for some, old in zip(states, kept, strict=True):
+            for some, old in zip(states, kept, strict=False):
                 for i, rows in old.items():
                     some[i][idle] = rows
