@@ -83,7 +83,7 @@ class HuggingFaceLVLM(VideoLVLM):
         self.size, self.frames = tuple(size) if size else self.native_size(config), frames
         ends = getattr(self.lm.generation_config, "eos_token_id", None)
         self.ends = {self.tokens.eos_id, *(ends if isinstance(ends, list) else [ends] if ends is not None else [])}
-        embeddings: Tensor = self.lm.get_input_embeddings().weight.detach()  # type: ignore[union-attr, operator]
+        embeddings: Tensor = self.lm.get_input_embeddings().weight.detach()  # type: ignore[operator]
         self.prompt_scale = float(embeddings.float().pow(2).mean().sqrt())
         self.checkpointing = gradient_checkpointing
         if gradient_checkpointing:
