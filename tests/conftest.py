@@ -13,7 +13,7 @@ import torch
 # the same examples on every machine, and none that fails because the machine is busy
 hypothesis.settings.register_profile("tvau", deadline=None, derandomize=True, database=None, max_examples=50)
 hypothesis.settings.load_profile("tvau")
-pytest.register_assert_rewrite("contract")  # its asserts explain themselves as those of a test module do
+pytest.register_assert_rewrite("contract", "families")  # its asserts explain themselves as those of a test module do
 
 ROOT = Path(__file__).parent.parent
 torch.set_num_threads(1)  # pytest-xdist runs one process a core

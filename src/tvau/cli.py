@@ -18,6 +18,7 @@ from tvau import __version__, nano
 from tvau.data.synthetic import write
 from tvau.errors import DataError, TvauError
 from tvau.tasks.base import read_checkpoint
+from tvau.tasks.memory import backbones
 from tvau.viz.cases import load_cases
 from tvau.viz.report import score_table, write_report
 
@@ -60,14 +61,14 @@ def report(folder: str, name: str = "dialog", title: str = "tvau on synthetic su
 
 
 METHODS = {"tvau": "T-VAU", "lvlm": "LoRA only"}
-COMMANDS: dict[str, Callable[..., Any]] = {"synth": synth, "nano": nano.create, "report": report}
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "synth": synth, "nano": nano.create, "report": report, "backbones": backbones,
+}  # fmt: skip
 
 
 def main(args: Sequence[str] | None = None) -> Any:
     """Runs one command; `args` are those of the shell where None. Returns the LightningCLI to who gave `args`."""
-    words = [
-        "--model.questions" if word == "--questions" else word for word in (sys.argv[1:] if args is None else args)
-    ]
+    words = _spelled_out(sys.argv[1:] if args is None else args)
     # LightningCLI warns where it is given words while the shell gave some too
     sys.argv[1:] = words if args is None else sys.argv[1:]
     # a frozen LVLM stays in evaluation mode on purpose; the other two speak of Lightning's own code
@@ -94,6 +95,26 @@ def main(args: Sequence[str] | None = None) -> Any:
             raise
         # a loader's worker puts its traceback in front of the message
         sys.exit("tvau: " + re.split(r"tvau\.errors\.\w+: ", str(ours))[-1].strip())
+
+
+def _spelled_out(words: Sequence[str]) -> list[str]:
+    """Short flags as LightningCLI knows them.
+
+    A checkpoint given alone replaces the config's whole backbone: its adapter, blocks and precision were those of
+    another LVLM. After a preset (`--model.backbone=...`) it is one more argument of that preset.
+    """
+    words = ["--model.questions" if word == "--questions" else word for word in words]
+    flag = "--model.backbone.checkpoint"
+    if any(word.split("=")[0] == "--model.backbone" for word in words):
+        return words
+    for at, word in enumerate(words):
+        if word.split("=")[0] == flag:
+            own = word == flag  # the value is a word of its own
+            checkpoint = words[at + 1 : at + 2] if own else [word.partition("=")[2]]
+            arguments = dict.fromkeys(("blocks", "size"), None) | {"checkpoint": "".join(checkpoint), "dtype": "auto"}
+            backbone = {"class_path": "tvau.backbones.load", "init_args": arguments}
+            return [*words[:at], f"--model.backbone={json.dumps(backbone)}", *words[at + 1 + own :]]
+    return words
 
 
 def _check_checkpoint(words: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tiny import turn, video
 from tvau.backbones import Qwen25VL
 from tvau.backbones.base import Inputs
+from tvau.backbones.packing import pack
 from tvau.data.language import NOUNS
 from tvau.tasks.dense import ATTRIBUTES, BACKGROUND, SEEN, DenseLoss, Pretraining
 from tvau.types import Batch, Turn
@@ -196,7 +197,7 @@ def test_words_see_objects_first_and_the_background_bit_by_bit(
     if step == 15:  # from then on nothing is hidden, and turns are chained again
         assert masks[0].ndim == 2
         return
-    visual = lvlm.pack(half["video"], half["turns"], [5.0])["input_ids"][0] == lvlm.lm.config.video_token_id
+    visual = pack(lvlm, half["video"], half["turns"], [5.0])["input_ids"][0] == lvlm.lm.config.video_token_id
     counts = masks[0][0, 0][~visual][:, visual].sum(1)
     least, most = (seen, seen) if isinstance(seen, int) else seen
     assert counts[-1] == counts[-4]

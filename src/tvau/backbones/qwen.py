@@ -1,58 +1,128 @@
-"""Qwen-style LVLMs: patches in merge-block order, three-part rotary positions."""
+"""Qwen-style LVLMs: frames of many sizes, patches in merge-block order, three-part rotary positions."""
 
 from collections.abc import Mapping
+from itertools import pairwise
+from math import prod
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
+from transformers import PreTrainedConfig
+from transformers.cache_utils import LinearAttentionCacheLayerMixin
+from transformers.utils import ModelOutput
 from transformers.vision_utils import get_vision_window_index
 
-from tvau.backbones.base import Inputs, VisionPass
-from tvau.backbones.huggingface import HuggingFaceLVLM
+from tvau.backbones.base import Dialog, Inputs
+from tvau.backbones.huggingface import HuggingFaceLVLM, name
 from tvau.errors import BackboneError
 
+VIDEO = 2  # in mm_token_type_ids
 
-class Qwen25VL(HuggingFaceLVLM):
-    """Qwen2.5-VL: the tower's windows are undone so that hidden states lie on the true raster."""
 
-    family = "qwen2_5_vl"
+class Qwen2VL(HuggingFaceLVLM):
+    """Qwen2-VL, and what all Qwen-VL share."""
+
+    family = "qwen2_vl"
+    tower = "visual"
     processor_options: ClassVar[Mapping[str, Any]] = {"cap_pixels_per_frame": False}  # frames come in their final size
 
-    def tower_size(self) -> tuple[int, int]:
-        vision = self.lm.config.vision_config
-        return vision.hidden_size, vision.depth
+    @classmethod
+    def vision_width(cls, config: PreTrainedConfig) -> int:
+        return config.vision_config.embed_dim  # its hidden_size is that of the language model
 
-    def grid(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
-        vision = self.lm.config.vision_config
+    @classmethod
+    def patches(cls, config: PreTrainedConfig, frames: int, height: int, width: int) -> tuple[int, int, int]:
+        vision = config.vision_config
         cell = vision.patch_size * vision.spatial_merge_size
         if height % cell or width % cell or not height or not width:
             raise BackboneError(
-                f"frames of {height}x{width} pixels do not fit {self.name}: height and width must be multiples of "
+                f"frames of {height}x{width} pixels do not fit {name(config)}: height and width must be multiples of "
                 f"{cell}, for example {max(round(height / cell), 1) * cell}x{max(round(width / cell), 1) * cell}"
             )
         if frames < vision.temporal_patch_size or frames % vision.temporal_patch_size:
             raise BackboneError(
-                f"clips of {frames} frames do not fit {self.name}: the tower joins {vision.temporal_patch_size} "
+                f"clips of {frames} frames do not fit {name(config)}: the tower joins {vision.temporal_patch_size} "
                 "frames, so the number of frames must be a positive multiple of that"
             )
         return frames // vision.temporal_patch_size, height // vision.patch_size, width // vision.patch_size
 
-    def position_ids(self, inputs: Inputs) -> Tensor:
-        keys = ("mm_token_type_ids", "video_grid_thw", "second_per_grid_ts", "attention_mask")
-        return self.lm.model.get_rope_index(inputs["input_ids"], **{key: inputs[key] for key in keys})[0]
+    @classmethod
+    def visual_tokens(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> int:
+        return prod(grid) // config.vision_config.spatial_merge_size**2
 
-    def encode(self, inputs: Inputs) -> VisionPass:
-        grid = inputs["video_grid_thw"]
+    def features(self, inputs: Inputs) -> ModelOutput:
         pixels = inputs["pixel_values_videos"].to(self.lm.dtype)
-        output = self.lm.get_video_features(pixels, grid, output_hidden_states=list(self.blocks), return_dict=True)
-        return VisionPass({k: self._raster(output.hidden_states[k], grid) for k in self.blocks}, output)
+        return self.lm.get_video_features(
+            pixels, inputs["video_grid_thw"], output_hidden_states=list(self.blocks), return_dict=True
+        )
 
-    def _raster(self, hidden: Tensor, grid: Tensor) -> Tensor:
-        """[B T' H' W', Dv] in the tower's order -> [B, T', Dv, H', W']."""
-        vision = self.lm.config.vision_config
-        merge = vision.spatial_merge_size
-        times, rows, columns = grid[0].tolist()
+    def raster(self, hidden: Tensor, inputs: Inputs) -> Tensor:
+        grid, merge = inputs["video_grid_thw"], self.lm.config.vision_config.spatial_merge_size
+        clips, (times, rows, columns), size = len(grid), grid[0].tolist(), hidden.shape[-1]
+        blocks = hidden.reshape(clips, times, rows // merge, columns // merge, merge, merge, size)
+        return blocks.permute(0, 1, 6, 2, 4, 3, 5).reshape(clips, times, size, rows, columns)
+
+    def position_ids(self, inputs: Inputs) -> Tensor:
+        """Positions [3, B, L]; the text follows the video's last position, whatever the installed library does.
+
+        Qwen2-VL and Qwen2.5-VL were trained with the text at one more than the largest of the video's temporal, row
+        and column ids. transformers 5.23 takes the largest of rows and columns alone, so that behind a long video
+        text would stand inside the video's time. Short videos, and Qwen3's, whose time steps stand one by one between
+        texts, are not touched by this.
+        """
+        keys = ("mm_token_type_ids", "video_grid_thw", "second_per_grid_ts", "attention_mask")
+        known = {key: inputs[key] for key in keys if key in inputs}
+        positions = self.lm.model.get_rope_index(inputs["input_ids"], **known)[0]
+        video = inputs["mm_token_type_ids"] == VIDEO  # [B, L]
+        last = torch.where(video, positions, -1).amax((0, 2))  # [B], the video's last position
+        behind = video.flip(1).cumsum(1).flip(1) == 0  # text after the video
+        first = positions[0].masked_fill(~behind, torch.iinfo(positions.dtype).max).amin(1)
+        return positions + behind * (last + 1 - first).clamp(min=0)[:, None]
+
+
+class Qwen25VL(Qwen2VL):
+    """Qwen2.5-VL: the tower's windows are undone so that hidden states lie on the true raster."""
+
+    family = "qwen2_5_vl"
+
+    @classmethod
+    def vision_width(cls, config: PreTrainedConfig) -> int:
+        return config.vision_config.hidden_size
+
+    def raster(self, hidden: Tensor, inputs: Inputs) -> Tensor:
+        vision, size = self.lm.config.vision_config, hidden.shape[-1]
+        merge, grid = vision.spatial_merge_size, inputs["video_grid_thw"]
         order, _ = get_vision_window_index(grid, merge, vision.window_size, vision.patch_size)
-        size = hidden.shape[-1]
         blocks = hidden.reshape(-1, merge * merge, size)[order.to(hidden.device).argsort()]
-        blocks = blocks.reshape(len(grid), times, rows // merge, columns // merge, merge, merge, size)
-        return blocks.permute(0, 1, 6, 2, 4, 3, 5).reshape(len(grid), times, size, rows, columns)
+        return super().raster(blocks, inputs)
+
+
+class Qwen3VL(Qwen2VL):
+    """Qwen3-VL: each time step of the video stands behind its time, written out in seconds."""
+
+    family = "qwen3_vl"
+
+    @classmethod
+    def vision_width(cls, config: PreTrainedConfig) -> int:
+        return config.vision_config.hidden_size
+
+
+class Qwen35(Qwen3VL):
+    """Qwen3.5: Qwen3-VL's way of video in a language model with recurrent layers. Answers come without thinking."""
+
+    family = "qwen3_5"
+    template: ClassVar[Mapping[str, Any]] = {"enable_thinking": False}
+
+    @torch.no_grad()
+    def feed(self, dialog: Dialog, ids: Tensor, mask: Tensor) -> None:
+        """Recurrent layers would take padding for words: while a row is fed padding, its states stay as they are."""
+        changes = (mask[:, 1:] != mask[:, :-1]).any(0).nonzero()[:, 0] + 1
+        for begin, end in pairwise([0, *changes.tolist(), mask.shape[1]]):
+            idle = mask[:, begin] == 0
+            layers = [layer for layer in dialog.cache.layers if isinstance(layer, LinearAttentionCacheLayerMixin)]
+            states: list[dict[int, Any]] = [s for layer in layers for s in (layer.conv_states, layer.recurrent_states)]
+            kept = [{i: state[idle] for i, state in some.items()} for some in states] if idle.any() else []
+            super().feed(dialog, ids[:, begin:end], mask[:, begin:end])
+            for some, old in zip(states, kept, strict=False):
+                for i, rows in old.items():
+                    some[i][idle] = rows

@@ -12,6 +12,7 @@ from torch.nn.functional import avg_pool2d, cross_entropy, one_hot, smooth_l1_lo
 
 from tvau.backbones.base import Inputs
 from tvau.backbones.huggingface import HuggingFaceLVLM
+from tvau.backbones.packing import pack
 from tvau.data.language import ACTIONS, CELLS, COLOURS, DIRECTIONS, NOUNS
 from tvau.types import Batch, Turn, clip_rates
 
@@ -195,7 +196,7 @@ class Pretraining(nn.Module):
         if not asked:
             inputs = backbone.prepare(batch["video"], [[Turn(task="", question="?", answer="")]] * len(turns), 0, rates)
         elif step % 100 < 100 * self.packed or step < self.reveal[1]:
-            inputs = backbone.pack(batch["video"], turns, rates)
+            inputs = pack(backbone, batch["video"], turns, rates)
             self._hide(inputs, batch, step)
         else:
             inputs = backbone.prepare(batch["video"], turns, 0, rates)

@@ -1,0 +1,102 @@
+"""Reading a Hugging Face checkpoint: configuration, processor, weights. Every failure says what to do."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    BitsAndBytesConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    ProcessorMixin,
+)
+
+from tvau.errors import BackboneError
+
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+Bits = Literal[4, 8]
+NOT_LANGUAGE = r"(?!model\.(language_model|text_model)\.).*"  # tower, projector and head keep their precision
+HUB = ("cache_dir", "local_files_only", "revision", "subfolder", "token")  # options that all three readers take
+
+
+def read_config(checkpoint: str, options: Mapping[str, Any]) -> PreTrainedConfig:
+    """The configuration of a hub id or folder.
+
+    Raises:
+        BackboneError: no such checkpoint, one that transformers does not know, or options that would run its code.
+    """
+    if "trust_remote_code" in options:
+        raise BackboneError("options: trust_remote_code is not allowed, tvau runs no code that a checkpoint brings")
+    if Path(checkpoint).is_dir() and not (Path(checkpoint) / "config.json").is_file():
+        raise BackboneError(f"{checkpoint} is a folder without config.json: expected a Hugging Face checkpoint")
+    try:
+        return AutoConfig.from_pretrained(checkpoint, **_hub(options))
+    except (OSError, ValueError) as error:
+        raise BackboneError(
+            f"{checkpoint} is neither a checkpoint folder nor a hub id that could be fetched: check the name and the "
+            f"network, or download it and give the folder ({_first_line(error)})"
+        ) from error
+
+
+def read_processor(checkpoint: str, options: Mapping[str, Any]) -> ProcessorMixin:
+    """The processor: tokenizer, chat template, and what turns frames into pixels.
+
+    Raises:
+        BackboneError: it is missing, broken, or needs a package that is not installed.
+    """
+    try:
+        return AutoProcessor.from_pretrained(checkpoint, **_hub(options))
+    except (OSError, ValueError, ImportError) as error:
+        raise BackboneError(f"{checkpoint}: its processor could not be loaded ({_first_line(error)})") from error
+
+
+def read_model(
+    checkpoint: str,
+    config: PreTrainedConfig,
+    dtype: DType,
+    attention: str,
+    bits: Bits | None,
+    random_weights: bool,
+    options: Mapping[str, Any],
+) -> PreTrainedModel:
+    """The model, loaded or drawn anew; for the arguments see `HuggingFaceLVLM`.
+
+    Raises:
+        BackboneError: no weights, damaged ones, or a package is missing (flash attention, bitsandbytes).
+    """
+    common = {"attn_implementation": attention, **options}
+    try:
+        if random_weights:
+            given = config.dtype if dtype == "auto" else getattr(torch, dtype)
+            return AutoModelForImageTextToText.from_config(config, dtype=given or torch.float32, **common)
+        if bits is not None:
+            common["quantization_config"] = _quantization(config, dtype, bits)
+        return AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, **common)
+    except (OSError, SafetensorError) as error:
+        raise BackboneError(f"{checkpoint}: no weights could be loaded ({_first_line(error)})") from error
+    except ImportError as error:
+        raise BackboneError(
+            f"{checkpoint}: a package is missing ({_first_line(error)}). `attention: sdpa` needs none; `bits` needs "
+            "`pip install tvau[quantize]`"
+        ) from error
+
+
+def _quantization(config: PreTrainedConfig, dtype: DType, bits: Bits) -> BitsAndBytesConfig:
+    compute = config.dtype if dtype == "auto" else getattr(torch, dtype)
+    return BitsAndBytesConfig(
+        load_in_4bit=bits == 4, load_in_8bit=bits == 8, bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=compute or torch.float32, llm_int8_skip_modules=[NOT_LANGUAGE],
+    )  # fmt: skip
+
+
+def _hub(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: options[key] for key in HUB if key in options}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0]

@@ -1,0 +1,28 @@
+"""SmolVLM."""
+
+from math import prod
+
+from transformers import PreTrainedConfig
+from transformers.utils import ModelOutput
+
+from tvau.backbones.base import Inputs
+from tvau.backbones.towers import SquareTower
+
+
+class SmolVLM(SquareTower):
+    """SmolVLM: to its library a video is a list of images; a square of patches becomes a visual token."""
+
+    family = "smolvlm"
+    tower = "vision_model"
+    modality = "image"
+    answer_prefix = " "  # prompts end in "Assistant:"
+
+    @classmethod
+    def visual_tokens(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> int:
+        return prod(grid) // config.scale_factor**2
+
+    def features(self, inputs: Inputs) -> ModelOutput:
+        return self.lm.model.get_image_features(
+            inputs["pixel_values"].to(self.lm.dtype), inputs.get("pixel_attention_mask"),
+            output_hidden_states=list(self.blocks), return_dict=True,
+        )  # fmt: skip

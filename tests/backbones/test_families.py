@@ -1,0 +1,199 @@
+"""Picking an adapter, frames that are resized, what reaches the library from YAML, and bad input."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import resize
+
+from families import FAMILIES, write
+from tiny import turn, video
+from tvau import backbones
+from tvau.backbones import load
+from tvau.backbones.huggingface import HuggingFaceLVLM, relative
+from tvau.backbones.tokens import ANOMALY
+from tvau.errors import BackboneError
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(FAMILIES["qwen2_5_vl"], tmp_path_factory.mktemp("qwen"))
+
+
+@pytest.fixture(scope="module")
+def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(FAMILIES["video_llava"], tmp_path_factory.mktemp("llava"))
+
+
+def opened(folder: Path, **options: Any) -> HuggingFaceLVLM:
+    lvlm = load(str(folder), **options)
+    assert isinstance(lvlm, HuggingFaceLVLM)
+    return lvlm
+
+
+# ---- what is picked ----
+
+
+def test_every_family_is_offered() -> None:
+    assert {adapter.family for adapter in backbones.FAMILIES} == set(FAMILIES)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_checkpoints_model_type_picks_its_adapter(family: str, tmp_path: Path) -> None:
+    lvlm = load(str(write(FAMILIES[family], tmp_path)))
+    assert type(lvlm) is FAMILIES[family].adapter
+    assert lvlm.name == f"{family}:64x2"
+
+
+@pytest.mark.parametrize(
+    ("depth", "blocks"), [(32, (1, 8, 16, 32)), (24, (1, 6, 12, 24)), (12, (1, 3, 6, 12)), (2, (1, 2))]
+)
+def test_blocks_are_the_papers_at_the_same_relative_depths(depth: int, blocks: tuple[int, ...]) -> None:
+    assert relative(depth) == blocks
+
+
+def test_an_unknown_type_names_those_that_are_known(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llava"}')
+    with pytest.raises(
+        BackboneError, match=r"is a llava model: expected one of qwen2_vl, .* smolvlm; docs/backbones.md"
+    ):
+        load(str(tmp_path))
+    with pytest.raises(BackboneError, match=r"is a llava model, SmolVLM takes smolvlm: tvau.backbones.load"):
+        backbones.SmolVLM(str(tmp_path))
+
+
+# ---- frames ----
+
+
+@torch.no_grad()
+def test_frames_are_resized_to_the_towers_own_size(llava: Path) -> None:
+    lvlm = opened(llava)
+    clips = video(1, 2, (30, 50))
+    assert lvlm.grid(2, 30, 50) == (2, 4, 4)
+    square = resize(clips, [32, 32], InterpolationMode.BICUBIC, antialias=True)
+    ours, expected = (lvlm.encode(lvlm.prepare(c, [[turn("?")]], 0, [1.0])).hidden[1] for c in (clips, square))
+    assert torch.equal(ours, expected)
+
+
+def test_a_preset_may_choose_the_size_of_frames(qwen: Path) -> None:
+    lvlm = opened(qwen, size=(48, 64))
+    hidden = lvlm.encode(lvlm.prepare(video(1, 2, (31, 47)), [[turn("?")]], 0, [1.0])).hidden[1]
+    assert tuple(hidden.shape[-2:]) == lvlm.grid(2, 31, 47)[1:] == (6, 8)
+
+
+# ---- what reaches the library ----
+
+
+def test_dtype_attention_and_options_reach_the_model(qwen: Path) -> None:
+    lvlm = opened(qwen, dtype="bfloat16", attention="eager", options={"low_cpu_mem_usage": True})
+    assert {p.dtype for p in lvlm.parameters()} == {torch.bfloat16}
+    assert lvlm.lm.config.get_text_config()._attn_implementation == "eager"
+    assert lvlm.lm.config.vision_config._attn_implementation == "eager"
+
+
+def test_code_of_a_checkpoint_is_never_run(qwen: Path) -> None:
+    with pytest.raises(BackboneError, match="trust_remote_code is not allowed"):
+        opened(qwen, options={"trust_remote_code": True})
+
+
+def test_a_missing_package_is_named(qwen: Path) -> None:
+    if importlib.util.find_spec("flash_attn"):
+        pytest.skip("flash attention is installed")
+    with pytest.raises(BackboneError, match=r"a package is missing .* `attention: sdpa` needs none"):
+        opened(qwen, attention="flash_attention_2", dtype="bfloat16")
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_the_language_model_is_quantized_and_the_tower_is_not(qwen: Path, bits: int) -> None:
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    lvlm, plain = opened(qwen, bits=bits), opened(qwen)
+    kind = bitsandbytes.nn.Linear4bit if bits == 4 else bitsandbytes.nn.Linear8bitLt
+    quantized = {name for name, module in lvlm.lm.named_modules() if isinstance(module, kind)}
+    assert len(quantized) == 7 * 2
+    assert all(name.startswith("model.language_model.") for name in quantized)
+    inputs = lvlm.prepare(video(1, 2, (32, 32)), [[turn("Where?", "center.")]], 0, [1.0])
+    lvlm.add_lora(4, 8)
+    vision = lvlm.encode(inputs)
+    assert torch.equal(vision.hidden[1], plain.encode(inputs).hidden[1])
+    loss = lvlm.loss(inputs, vision)
+    loss.backward()
+    assert abs(float(loss.detach()) - float(plain.loss(inputs, vision))) < 0.5
+    assert all(p.grad is not None for n, p in lvlm.named_parameters() if "lora_B" in n)
+
+
+# ---- bad input ----
+
+
+@pytest.mark.parametrize("blocks", [[], [0, 1], [1, 99]])
+def test_blocks_beyond_the_depth(qwen: Path, blocks: list[int]) -> None:
+    with pytest.raises(BackboneError, match="expected numbers from 1 to 3"):
+        opened(qwen, blocks=blocks)
+
+
+@pytest.mark.parametrize(("frames", "height", "width", "message"), [
+    (3, 32, 64, "clips of 3 frames"), (0, 32, 64, "clips of 0 frames"), (4, 40, 64, "for example"),
+    (4, 32, 8, "multiples of 16"), (4, 0, 64, "multiples of 16"),
+])  # fmt: skip
+def test_clips_that_a_qwen_cannot_hold(qwen: Path, frames: int, height: int, width: int, message: str) -> None:
+    lvlm = opened(qwen, random_weights=True)
+    with pytest.raises(BackboneError, match=message):
+        lvlm.grid(frames, height, width)
+    if frames and height:
+        with pytest.raises(BackboneError, match=message):
+            lvlm.prepare(video(1, frames, (height, width)), [[turn("?")]], 0, [1.0])
+
+
+def test_clips_that_a_square_tower_cannot_hold(llava: Path) -> None:
+    with pytest.raises(BackboneError, match="clips of 0 frames"):
+        opened(llava).grid(0, 32, 32)
+    with pytest.raises(BackboneError, match=r"48x64 pixels .* takes 32x32 only"):
+        opened(llava, size=(48, 64)).grid(2, 32, 32)
+
+
+def test_a_clip_beyond_the_models_context(llava: Path) -> None:
+    with pytest.raises(BackboneError, match=r"clips of 64 frames .* at most 1024: use fewer frames .*=32\)"):
+        opened(llava).prepare(video(1, 64, (32, 32)), [[turn("?")]], 0, [1.0])
+
+
+def test_wrong_number_of_prompts(qwen: Path) -> None:
+    lvlm = opened(qwen)
+    inputs = lvlm.prepare(video(1, 2, (32, 32)), [[turn("?")]], 3, [1.0])
+    with pytest.raises(BackboneError, match="4 anomaly prompts for 3 placeholders"):
+        lvlm(inputs, lvlm.encode(inputs), torch.zeros(1, 4, lvlm.hidden_size))
+
+
+def test_a_placeholder_in_a_question(qwen: Path) -> None:
+    with pytest.raises(BackboneError, match="in a question"):
+        opened(qwen).prepare(video(1, 2, (32, 32)), [[turn(f"What is {ANOMALY}?")]], 3, [1.0])
+
+
+def test_a_folder_without_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match=r"folder without config\.json"):
+        load(str(tmp_path))
+    with pytest.raises(BackboneError, match="neither a checkpoint folder nor a hub id"):
+        load(str(tmp_path / "absent"))
+
+
+def test_a_hub_name_without_network() -> None:
+    with pytest.raises(BackboneError, match="network"):
+        load("nobody/no-such-model")
+
+
+def test_missing_and_damaged_weights(qwen: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(qwen, tmp_path / "some")
+    (folder / "model.safetensors").write_bytes((qwen / "model.safetensors").read_bytes()[:1000])
+    with pytest.raises(BackboneError, match="no weights could be loaded"):
+        load(str(folder))
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(BackboneError, match="no weights could be loaded"):
+        load(str(folder))
+
+
+def test_a_folder_without_tokenizer(qwen: Path, tmp_path: Path) -> None:
+    shutil.copy(qwen / "config.json", tmp_path)
+    with pytest.raises(BackboneError, match="processor"):
+        load(str(tmp_path))
