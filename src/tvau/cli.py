@@ -5,7 +5,7 @@ import json
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from lightning import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningCLI
 
 from tvau import __version__, nano
+from tvau.data.check import check
 from tvau.data.synthetic import write
 from tvau.errors import DataError, TvauError
 from tvau.tasks.base import read_checkpoint
@@ -60,7 +61,12 @@ def report(folder: str, name: str = "dialog", title: str = "tvau on synthetic su
 
 
 METHODS = {"tvau": "T-VAU", "lvlm": "LoRA only"}
-COMMANDS: dict[str, Callable[..., Any]] = {"synth": synth, "nano": nano.create, "report": report}
+COMMANDS: dict[str, Any] = {  # a dictionary is a command with commands of its own
+    "synth": synth,
+    "nano": nano.create,
+    "report": report,
+    "data": {"check": check},
+}
 
 
 def main(args: Sequence[str] | None = None) -> Any:

@@ -7,7 +7,7 @@ dialogs, masks, batches, is shared (`LabelledVideos`).
 import json
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -215,6 +215,13 @@ def supervised_split(data_set: str) -> dict[str, list[str]]:
     """
     lists = json.loads((files("tvau.data") / "splits.json").read_text(encoding="utf-8"))
     return {side: list(lists[data_set][side]) for side in ("training", "validation")}
+
+
+def missing(data_set: str, present: Iterable[str], folder: Path) -> list[str]:
+    """One line that names the published test videos which are not `present`; none if all are."""
+    split = supervised_split(data_set)
+    absent = sorted({*split["training"], *split["validation"]} - set(present))
+    return [f"{folder}: missing are {', '.join(absent)}"] if absent else []
 
 
 def expect_split(split: str, known: Mapping[str, object] | Sequence[str], root: Path, remedy: str = "") -> None:

@@ -23,9 +23,10 @@ from tvau.data.layout import (
     Protocol,
     expect_split,
     found_in,
+    missing,
     subfolder,
     supervised_split,
-)  # fmt: skip
+)
 from tvau.data.masks import MaskStack, Normal, Truth
 from tvau.errors import DataError
 
@@ -106,8 +107,8 @@ class ShanghaiTechFiles(Layout):
         return read_shanghaitech_tracks(path) if path and path.is_file() else None
 
     def problems(self) -> list[str]:
-        """Truth without a video, and names on only one side."""
-        found = []
+        """Published videos that are missing, truth without a video, and names on only one side."""
+        found = missing("shanghaitech", self._test, self.testing)
         for folder in (self.labels, self.masks, self.tracks):
             known = {path.stem for path in folder.iterdir() if not path.name.startswith(".")} if (
                 folder and folder.is_dir()) else set()  # fmt: skip

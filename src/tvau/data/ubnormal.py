@@ -15,6 +15,7 @@ import json
 import os
 import pickle
 import re
+from collections import Counter
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,10 @@ from tvau.data.tracks import Track, read_text, read_tracks
 from tvau.errors import DataError
 
 Tracks = Literal["tracks", "new_tracks"]
+COUNTS = {  # of the release
+    "training normal videos": 186, "training abnormal videos": 82, "validation normal videos": 26,
+    "validation abnormal videos": 38, "test normal videos": 53, "test abnormal videos": 158,
+}  # fmt: skip
 
 
 class UBnormalFiles(Layout):
@@ -53,6 +58,8 @@ class UBnormalFiles(Layout):
             for path in sorted(lists.iterdir())
             if (match := re.fullmatch(r"(normal|abnormal)_(.+)_video_names\.txt", path.name))
         }
+        if not (self.root / "world.json").exists():  # that of `tvau synth` has other counts
+            self.expected = COUNTS
         self.splits = tuple(dict.fromkeys(split for _, split in self.lists))
 
     def names(self, split: str) -> dict[str, bool]:
@@ -117,6 +124,19 @@ class UBnormalFiles(Layout):
         if not found:
             raise DataError(f"{paths[self.prefer]}: no such file; an abnormal video needs its tracks.")
         return read_tracks(found[0])
+
+    def problems(self) -> list[str]:
+        """Object names that cannot be read, videos in two splits, and annotated videos that no list names."""
+        found = []
+        try:
+            self.object_names()
+        except DataError as error:
+            found.append(str(error))
+        listed = Counter(name for kind, split in self.lists for name in self._list(kind, split))
+        found += [f"{self.root / 'scripts'}: {name} stands in {n} lists" for name, n in listed.items() if n > 1]
+        on_disk = {path.stem: path for path in sorted(self.root.glob("Scene*/[!.]*.mp4"))}
+        found += [f"{path}: no list names this video" for name, path in on_disk.items() if name not in listed]
+        return found
 
 
 class UBnormal(LabelledVideos):

@@ -21,7 +21,16 @@ import numpy as np
 
 from tvau.data.boxes import BoxTrack, read_ucsd_tracks
 from tvau.data.folder import find_videos
-from tvau.data.layout import LabelledVideos, Layout, Protocol, expect_split, found_in, subfolder, supervised_split
+from tvau.data.layout import (
+    LabelledVideos,
+    Layout,
+    Protocol,
+    expect_split,
+    found_in,
+    missing,
+    subfolder,
+    supervised_split,
+)
 from tvau.data.masks import FrameLabels, MaskFiles, Normal, Truth
 from tvau.data.tracks import read_text
 from tvau.errors import DataError
@@ -121,8 +130,9 @@ class UCSDPedFiles(Layout):
         return read_ucsd_tracks(path) if path.is_file() else None
 
     def problems(self) -> list[str]:
-        """Masks or ranges without a clip."""
-        found = [
+        """Published clips that are missing, masks without a clip, no list of abnormal frames."""
+        found = missing(f"ucsd_{self.part}", self._test, self.test)
+        found += [
             f"{path}: there is no clip {path.name[:-3]} beside it"
             for path in (sorted(self.test.glob("[!.]*_gt")) if self.test.is_dir() else [])
             if path.is_dir() and path.name[:-3] not in self._test
