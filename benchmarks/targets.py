@@ -78,21 +78,20 @@ def compare(root: Path) -> None:
                         f"{name}/{target['target_id']} {which}: ours {ours}, hand {theirs}; the hand-made box has its "
                         f"centre at ({x:.3f}, {y:.3f}) of the picture, cell {cell(x, y)}"
                     )
+            noted = target.get("interpolated_frames")
             low = [t for t, value in both.items() if value < 0.5]
             if low:
                 runs = np.split(np.array(low), np.flatnonzero(np.diff(low) > 1) + 1)
                 spans = ", ".join(f"{run[0]}..{run[-1]} ({np.mean([both[t] for t in run]):.2f})" for run in runs)
-                noted = target.get("interpolated_frames")
-                notes.append(
-                    f"{name}/{target['target_id']}: IoU below 0.5 in frames {spans}"
-                    + (
-                        f"; ours has no box there: its mask covers {truth_of.mask(low[-1], size).sum()} pixels of all targets "
-                        f"in frame {low[-1]}, and a target counts as visible from {LEAST * size[0] * size[1]:.0f} pixels on"
-                        if low[-1] not in trace.frames
-                        else ""
+                notes.append(f"{name}/{target['target_id']}: IoU below 0.5 in frames {spans}")
+                if low[-1] not in trace.frames:
+                    pixels, least = truth_of.mask(low[-1], size).sum(), LEAST * size[0] * size[1]
+                    notes[-1] += (
+                        f"; no box of ours there: in frame {low[-1]} all masks together cover {pixels} pixels, and a "
+                        f"target counts as visible from {least:.0f} on"
                     )
-                    + (f"; by hand {noted[0]}..{noted[1]} are interpolated, since two masks touch" if noted else "")
-                )
+                if noted:
+                    notes[-1] += f"; by hand {noted[0]}..{noted[1]} are interpolated, since two masks touch"
             print(
                 f"| {name} | {target['target_id']} {target['category']} | {len(trace.frames)}/{len(boxes)} | "
                 f"{np.mean([*both.values()]):.3f} | {min(both.values()):.3f} | "

@@ -15,6 +15,7 @@ from lightning import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningCLI
 
 from tvau import __version__, nano
+from tvau.annotate.make import annotate
 from tvau.data.check import check
 from tvau.data.synthetic import write
 from tvau.errors import DataError, TvauError
@@ -66,6 +67,7 @@ COMMANDS: dict[str, Any] = {  # a dictionary is a command with commands of its o
     "nano": nano.create,
     "report": report,
     "data": {"check": check},
+    "annotate": annotate,
 }
 
 
