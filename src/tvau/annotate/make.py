@@ -256,7 +256,7 @@ def _turns(
         sources = sorted({known.provenance for known, _, _ in targets if known.object})
         turn("judgement", phrases.yes([(known, trace) for known, trace, _ in targets]),
              "+".join([*sources, "geometry"]), main[1].id)  # fmt: skip
-        pointers = phrases.pointers([trace for _, trace, _ in targets], [known.name for known, _, _ in targets])
+        pointers = phrases.pointers([trace for _, trace, _ in targets])
         for (known, trace, ratio), it in zip(targets, pointers, strict=True):
             if not it:
                 continue

@@ -74,7 +74,12 @@ def question(task: str, random: Random, it: str = "the anomaly") -> str:
 
 def yes(targets: Sequence[tuple[Description, Trace]]) -> str:
     """The first answer of the paper's dialog: yes, the targets' features, states of motion, from and to where."""
-    return f"Yes, {'; and '.join(_seen(*target) for target in targets)}."
+    said = [_seen(*target) for target in targets]
+    names = [known.name for known, _ in targets]
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            said[at] = re.sub(r"^an? ", "another ", said[at])
+    return f"Yes, {'; and '.join(said)}."
 
 
 def _seen(known: Description, trace: Trace) -> str:
@@ -137,16 +142,16 @@ def _plural(noun: str) -> str:
     return f"{noun}es" if noun.endswith(("s", "sh", "ch", "x")) else f"{noun}s"
 
 
-def pointers(traces: Sequence[Trace], names: Sequence[str]) -> list[str]:
+def pointers(traces: Sequence[Trace]) -> list[str]:
     """Words that point at each of some targets and at no other; "" where there are none.
 
-    A single target is "the anomaly". Several are told apart by what they are, or by where they are first or last seen.
+    A single target is "the anomaly". Several are told apart by where they are first or last seen, never by what they
+    are: that is what is asked.
     """
     if len(traces) == 1:
         return ["the anomaly"]
     ways = [
-        [f"the {name}" if name != "something" else "" for name in (re.sub(r"^an? ", "", name) for name in names)],
         [f"the anomaly first seen at the {trace.start}" for trace in traces],
         [f"the anomaly last seen at the {trace.end}" for trace in traces],
     ]
-    return [next((way[at] for way in ways if way[at] and way.count(way[at]) == 1), "") for at in range(len(traces))]
+    return [next((way[at] for way in ways if way.count(way[at]) == 1), "") for at in range(len(traces))]
