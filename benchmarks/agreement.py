@@ -40,13 +40,15 @@ def compare(made: list[Dialog], world: list[Dialog], same_ids: bool) -> tuple[li
     said = [(a, b) for a, b in named if a]
     hits = [sum(a.get(slot) == b.get(slot) for a, b in said) for slot in SLOTS]
     same = sum(main_target(a) == main_target(b) for a, b in events) if same_ids else None
-    share = [f"{hit / len(said):.3f} ({hit}/{len(said)})" for hit in hits]
-    return [
-        f"{len(both)}/{len(world)}",
-        f"{verdict}/{len(both)}",
-        "-" if same is None else f"{same}/{len(events)}",
-        *share,
+    share = [f"{hit / max(len(said), 1):.3f} ({hit}/{len(said)})" for hit in hits]
+    targets = "-" if same is None else f"{same}/{len(events)}"
+    unlike = [
+        f"{b.video} {b.first}..{b.last}: {slot} {x.get(slot)}, in the world {y.get(slot)}"
+        for (x, y), (_, b) in zip(named, events, strict=True)
+        for slot in SLOTS
+        if x and x.get(slot) != y.get(slot)
     ]
+    return [f"{len(both)}/{len(world)}", f"{verdict}/{len(both)}", targets, *share], unlike
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from tvau.data.images import Size
 from tvau.data.video import Reader
 
 LENGTH, HOP = 16, 4
+SAMPLE = 8  # clips of a video that the naive way reads at least
 
 
 def draw(path: Path, frames: int, size: Size, gop: int = 50) -> Path:
@@ -64,14 +65,16 @@ def plain(path: Path, size: Size, hop: int) -> int:
 
 
 def naive(path: Path, size: Size, hop: int) -> int:
-    """Each clip by a fresh open-and-seek."""
+    """Each clip by a fresh open-and-seek; of a long video only some clips, evenly spaced, or it would take all day."""
     count = 0
-    for clip in clips(path, hop):
+    every = clips(path, hop)
+    for clip in every[:: max(len(every) // SAMPLE, 1)]:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             rate, base = stream.average_rate, stream.time_base
-            assert rate and base
+            assert rate is not None
+            assert base is not None
             first = (stream.start_time or 0) + int(clip[0] / (rate * base))
             container.seek(first, stream=stream)
             found = 0
