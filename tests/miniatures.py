@@ -1,5 +1,6 @@
 """Miniatures of the public data sets, with the traps of the real ones, written where a test asks for them."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -103,4 +104,23 @@ def ucsd(root: Path, part: str = "ped2", masked: Sequence[int] = (1, 2), count: 
                 name = f"frame{frame + 1:03d}.bmp" if number == 2 else f"{frame + 1:03d}.bmp"
                 Image.fromarray(mask).save(gt / name)
     (base / "Test" / f"UCSD{part}.m").write_text("\r\n".join(lines) + "\r\n")
+    return root
+
+
+def ubnormal(root: Path, count: int = 20) -> Path:
+    """One abnormal test video: object 1 is a person who stands still, object 2 a car that moves right in frames 4..."""
+    name = "abnormal_scene_1_scenario_1"
+    movie(root / "Scene1" / f"{name}.mp4", count)
+    notes = root / "Scene1" / f"{name}_annotations"
+    notes.mkdir()
+    for frame in range(count):
+        ids = np.zeros(SIZE, np.uint8)
+        ids[2:5, 2:5] = 1
+        ids[10:16, frame : frame + 6] = 2
+        Image.fromarray(ids).save(notes / f"{name}_{frame:04d}_gt.png")
+    (notes / f"{name}_tracks.txt").write_text(f"2,4,{count - 1}")
+    (root / "scripts").mkdir()
+    (root / "scripts" / "normal_test_video_names.txt").write_text("")
+    (root / "scripts" / "abnormal_test_video_names.txt").write_text(name)
+    (root / "scripts" / "object_names_per_video.json").write_text(json.dumps({name: {"2": "car"}}))
     return root

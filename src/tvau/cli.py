@@ -16,6 +16,7 @@ from lightning.pytorch.cli import LightningCLI
 
 from tvau import __version__, nano
 from tvau.annotate.make import annotate
+from tvau.annotate.page import page
 from tvau.data.check import check
 from tvau.data.synthetic import write
 from tvau.errors import DataError, TvauError
@@ -66,7 +67,7 @@ COMMANDS: dict[str, Any] = {  # a dictionary is a command with commands of its o
     "synth": synth,
     "nano": nano.create,
     "report": report,
-    "data": {"check": check},
+    "data": {"check": check, "page": page},
     "annotate": annotate,
 }
 

@@ -175,7 +175,7 @@ def annotate_video(
             category = category_of(trace, known)
             ratio = relative_speed(trace, others)
             description = said[trace.id]
-            wrong = faults(description, trace, category, ratio) if description.object else []
+            wrong = faults(description, trace, category, ratio) if described_by(description) else []
             for fault in wrong:
                 reject((first, last), trace.id, description.name, fault)
             described.append((Description(category, provenance="category") if wrong else description, trace, ratio))
@@ -216,6 +216,11 @@ def _all_objects(layout: Layout, truth: Truth, name: str, video: Video) -> list[
     if not isinstance(truth, IdMaps) or not truth.mapped:
         return None
     return id_traces(truth, video.size, video.frames, layout.categories(name), every=True)
+
+
+def described_by(description: Description) -> str:
+    """Who is to blame for a description: a describer or a file; "" where it is only a category, or nothing."""
+    return description.provenance if description.provenance != "category" else ""
 
 
 def _known(trace: Trace, known: Sequence[dict[str, Any]]) -> Description:

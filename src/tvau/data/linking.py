@@ -23,6 +23,7 @@ from tvau.data.traces import LEAST, Trace, box_of, make_trace
 Box = tuple[int, int, int, int]
 PATIENCE = 12  # frames for which a target may be hidden
 APART = 0.5  # parts further from one another than this share of their size are targets of their own
+NEAR = 0.25  # of its size: a part that turns up so near to a target is a part of it
 OVERLAP = 0.25  # of the smaller of two masks, so that they are the same target's
 
 
@@ -79,6 +80,7 @@ def link(masks: Iterable[tuple[int, Mask]], size: Size, total: int, least: float
         expected = [target.expected(frame) for target in alive]
         shares = _shares(parts, expected)
         _claim_strays(parts, shares, alive, expected)
+        _claim_near(parts, shares, expected)
         new = [part for part, share in zip(parts, shares, strict=True) if not share.any()]
         for mine, theirs in _groups(shares >= OVERLAP):
             covering = [parts[at] for at in theirs]
@@ -152,6 +154,17 @@ def _claim_strays(
         if near and min(near)[0] <= _span(boxes[min(near)[1]]):
             shares[row, min(near)[1]] = 1
             lost.discard(min(near)[1])
+
+
+def _claim_near(parts: Sequence[Mask], shares: NDArray[np.float64], expected: Sequence[Mask]) -> None:
+    """Give components that nobody claims to the target that they lie next to: it comes out from behind something."""
+    boxes = [(at, box_of(mask)) for at, mask in enumerate(expected) if mask.any()]
+    for row, part in enumerate(parts):
+        if shares[row].any() or not boxes:
+            continue
+        gap, at = min((_gap(box_of(part), box) / _span(box), at) for at, box in boxes)
+        if gap <= NEAR:
+            shares[row, at] = OVERLAP
 
 
 def _box_or(mask: Mask, target: _Target) -> Box:
