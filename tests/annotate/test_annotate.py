@@ -67,7 +67,7 @@ def test_categories_and_speeds_come_from_id_maps(tmp_path: Path) -> None:
     annotate("ubnormal", str(root), str(tmp_path / "out"), frames=10)
     first, second = read_dialogs(tmp_path / "out" / "dialogs.jsonl")
     said = {turn.task: turn for turn in second.turns}
-    assert said["judgement"].answer == "Yes, a car is moving, from the center left to the center."
+    assert said["judgement"].answer == "Yes, a car is moving, from the center to the center right."
     assert (said["target"].answer, said["target"].provenance) == ("It is a car.", "category")
     assert said["environment"].answer == "One person and one car are in the picture."
     assert said["motion"].answer.startswith("It moves right")

@@ -51,6 +51,9 @@ def test_entering_and_leaving() -> None:
     assert (crossing.enters, crossing.leaves) == (True, True)
     cut = path(*line((0.05, 0.5), (0.95, 0.5)), total=10)  # there from the first to the last frame of the video
     assert (cut.enters, cut.leaves) == (False, False)
+    middle = crossing.within(20, 24)  # a part of it does not leave where it is only cut
+    assert middle is not None
+    assert (middle.enters, middle.leaves) == (True, False)
     inner = path(*line((0.3, 0.5), (0.7, 0.5)), first=20)
     assert (inner.enters, inner.leaves) == (False, False)
 

@@ -112,8 +112,9 @@ def motion(trace: Trace, ratio: float | None) -> str:
         trace: of the target within the clip.
         ratio: its speed over that of the others, None where there are none.
     """
+    ends = " and ".join(word for word, true in (("enters", trace.enters), ("leaves", trace.leaves)) if true)
     if not trace.moves:
-        return "It stays in its place."
+        return f"It {ends} the picture." if ends else "It stays in its place."
     legs = trace.legs
     said = f"It moves {', then '.join(legs)}" if legs else "It moves and comes back"
     if ratio is not None:
@@ -122,8 +123,7 @@ def motion(trace: Trace, ratio: float | None) -> str:
             else ", slower than the others" if ratio <= SLOWER
             else ", about as fast as the others"
         )  # fmt: skip
-    ends = [word for word, true in (("enters", trace.enters), ("leaves", trace.leaves)) if true]
-    return f"{said}; it {' and '.join(ends)} the picture." if ends else f"{said}."
+    return f"{said}; it {ends} the picture." if ends else f"{said}."
 
 
 def surroundings(categories: Sequence[str]) -> str:

@@ -33,6 +33,7 @@ class Trace:
         size: (height, width) of the picture, pixels.
         total: frames of the video.
         category: what it is; "" unknown.
+        earlier, later: whether it is also seen before and after these frames (of a part of a trace).
     """
 
     id: int
@@ -42,13 +43,18 @@ class Trace:
     size: Size
     total: int
     category: str = ""
+    earlier: bool = False
+    later: bool = False
 
     def within(self, first: int, last: int) -> "Trace | None":
         """The part between two frames (inclusive); None where it is never visible there."""
         part = (self.frames >= first) & (self.frames <= last)
         if not part.any():
             return None
-        return replace(self, frames=self.frames[part], boxes=self.boxes[part], areas=self.areas[part])
+        return replace(
+            self, frames=self.frames[part], boxes=self.boxes[part], areas=self.areas[part],
+            earlier=self.earlier or bool(self.frames[0] < first), later=self.later or bool(self.frames[-1] > last),
+        )  # fmt: skip
 
     @property
     def centres(self) -> NDArray[np.float64]:
@@ -99,12 +105,12 @@ class Trace:
     @property
     def enters(self) -> bool:
         """Whether it comes into the picture: first seen at its edge, and not from the video's first frame on."""
-        return bool(self.frames[0] > 0 and self._touches(0))
+        return bool(not self.earlier and self.frames[0] > 0 and self._touches(0))
 
     @property
     def leaves(self) -> bool:
         """Whether it goes out of the picture: last seen at its edge, before the video's last frame."""
-        return bool(self.frames[-1] < self.total - 1 and self._touches(-1))
+        return bool(not self.later and self.frames[-1] < self.total - 1 and self._touches(-1))
 
     def _touches(self, at: int) -> bool:
         x0, y0, x1, y1 = self.boxes[at] / (self.size[1], self.size[0], self.size[1], self.size[0])
