@@ -9,7 +9,7 @@ out/.parts/            one file a video: where a run that was stopped goes on
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -148,6 +148,7 @@ def annotate_video(
         labels = truth.labels(total)
         traces = find_targets(layout, truth, name, video, settings.targets)
         objects = _all_objects(layout, truth, name, video)
+        traces = [_in_view(trace, objects or ()) for trace in traces]
         scene = _scene(describer, video) if describer else ""
         said = {}
         for trace in traces:
@@ -216,6 +217,14 @@ def _all_objects(layout: Layout, truth: Truth, name: str, video: Video) -> list[
     if not isinstance(truth, IdMaps) or not truth.mapped:
         return None
     return id_traces(truth, video.size, video.frames, layout.categories(name), every=True)
+
+
+def _in_view(trace: Trace, objects: Sequence[Trace]) -> Trace:
+    """The trace with what its object did before and after it was abnormal: who is there already does not enter."""
+    whole = next((other for other in objects if other.id == trace.id), trace)
+    return replace(
+        trace, earlier=bool(whole.frames[0] < trace.frames[0]), later=bool(whole.frames[-1] > trace.frames[-1])
+    )
 
 
 def described_by(description: Description) -> str:

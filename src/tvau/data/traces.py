@@ -80,7 +80,7 @@ class Trace:
     @property
     def legs(self) -> list[str]:
         """The directions of its way, one for each stretch that is nearly straight; empty where it stays."""
-        ways = [direction(*(b - a), least=TURN) for a, b in _corners(self.centres)]
+        ways = [direction(float(b[0] - a[0]), float(b[1] - a[1]), TURN) for a, b in _corners(self.centres)]
         legs = [way for at, way in enumerate(ways) if way and (at == 0 or way != ways[at - 1])]
         return legs if len(legs) > 1 or not self.direction else [self.direction]
 
