@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,15 @@ def test_categories_and_speeds_come_from_id_maps(tmp_path: Path) -> None:
     statistics = json.loads((tmp_path / "out" / "statistics.json").read_text())
     assert statistics["targets by category"] == {"car": 1}
     assert statistics["judgements"] == {"yes": 2}
+
+
+def test_who_was_there_before_does_not_enter() -> None:
+    part = straight(0, 90)
+    whole = make_trace(1, dict.fromkeys(range(40), (50.0, 20.0, 60.0, 40.0)), None, (60, 100), 100)
+    late = make._in_view(replace(part, frames=part.frames + 20), [replace(whole, id=2)])
+    assert (late.enters, late.leaves) == (True, True)
+    seen = make._in_view(replace(part, frames=part.frames + 20), [whole])
+    assert (seen.enters, seen.leaves) == (False, False)
 
 
 def test_the_data_module_reads_what_was_made(tmp_path: Path) -> None:

@@ -222,9 +222,8 @@ def _all_objects(layout: Layout, truth: Truth, name: str, video: Video) -> list[
 def _in_view(trace: Trace, objects: Sequence[Trace]) -> Trace:
     """The trace with what its object did before and after it was abnormal: who is there already does not enter."""
     whole = next((other for other in objects if other.id == trace.id), trace)
-    return replace(
-        trace, earlier=bool(whole.frames[0] < trace.frames[0]), later=bool(whole.frames[-1] > trace.frames[-1])
-    )
+    before, after = trace.frames[0] - whole.frames[0], whole.frames[-1] - trace.frames[-1]
+    return replace(trace, earlier=bool(before >= ENOUGH), later=bool(after >= ENOUGH))
 
 
 def described_by(description: Description) -> str:

@@ -130,7 +130,9 @@ def surroundings(categories: Sequence[str]) -> str:
     """What is in the picture, from the categories of all its objects: "Two people and one car are in the picture."."""
     if not categories:
         return "Nobody is in the picture."
-    counted = Counter(categories).most_common()
+    # "a cloud of smoke" is counted as "one cloud of smoke"
+    nouns = [re.sub(r"^an? ", "", language.WITHOUT_ARTICLE.get(noun, noun)) for noun in categories]
+    counted = Counter(nouns).most_common()
     parts = [f"{language.count(n)} {noun if n == 1 else _plural(noun)}" for noun, n in counted]
     said = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
     return f"{said[0].upper()}{said[1:]} {'is' if len(categories) == 1 else 'are'} in the picture."
@@ -139,6 +141,8 @@ def surroundings(categories: Sequence[str]) -> str:
 def _plural(noun: str) -> str:
     if noun == "person":
         return "people"
+    if noun.startswith("cloud of"):
+        return noun.replace("cloud", "clouds", 1)
     return f"{noun}es" if noun.endswith(("s", "sh", "ch", "x")) else f"{noun}s"
 
 
