@@ -5,7 +5,7 @@ import json
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from lightning import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningCLI
 
 from tvau import __version__, nano
+from tvau.annotate.make import annotate
+from tvau.annotate.page import page
+from tvau.data.check import check
 from tvau.data.synthetic import write
 from tvau.errors import DataError, TvauError
 from tvau.tasks.base import read_checkpoint
@@ -61,9 +64,14 @@ def report(folder: str, name: str = "dialog", title: str = "tvau on synthetic su
 
 
 METHODS = {"tvau": "T-VAU", "lvlm": "LoRA only"}
-COMMANDS: dict[str, Callable[..., Any]] = {
-    "synth": synth, "nano": nano.create, "report": report, "backbones": backbones,
-}  # fmt: skip
+COMMANDS: dict[str, Any] = {  # a dictionary is a command with commands of its own
+    "synth": synth,
+    "nano": nano.create,
+    "report": report,
+    "backbones": backbones,
+    "data": {"check": check, "page": page},
+    "annotate": annotate,
+}
 
 
 def main(args: Sequence[str] | None = None) -> Any:

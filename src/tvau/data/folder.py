@@ -1,5 +1,12 @@
-"""Any folder of videos, without labels: what `tvau predict` reads."""
+"""Any folder of videos, with or without masks: what `tvau predict` reads.
 
+root/a.mp4, root/b/001.jpg         video files, frame folders, or both
+root/b_gt/001.png                  optional masks of b, one image a frame; not 0 where abnormal
+root/b_gt.npy                      or one array (frames, height, width)
+root/b_annotations/                or id maps and tracks, named as in UBnormal
+"""
+
+import os
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
@@ -7,7 +14,10 @@ from pathlib import Path
 
 from tvau.data.clips import windows
 from tvau.data.images import IMAGE_SUFFIXES, frame_files
+from tvau.data.layout import LabelledDataset, Layout, expect_split
+from tvau.data.masks import IdMaps, MaskFiles, MaskStack, Truth, Unknown
 from tvau.data.module import Clip, ClipDataset, OnBroken, VideoDataModule, spaced
+from tvau.data.tracks import read_tracks
 from tvau.data.video import VIDEO_SUFFIXES, open_video
 from tvau.errors import DataError
 
@@ -21,6 +31,7 @@ class VideoFolder(VideoDataModule):
         videos: a folder with video files or frame folders (or both), or one video file, or one frame folder. Of its
             subfolders those count that hold images; `X_gt` and `X_annotations` beside a video X hold its masks and are
             left out. Hidden files and folders are left out.
+        masks: also give the masks of those videos that have some.
         frames: frames of a clip (T).
         stride: distance between the frames of a window, in frames of the video.
         hop: distance between the starts of windows, in sampled frames; null: windows do not overlap.
@@ -44,10 +55,11 @@ class VideoFolder(VideoDataModule):
         batch_size: int = 4,
         num_workers: int = 1,
         on_broken: OnBroken = "fail",
+        masks: bool = False,
     ) -> None:
         super().__init__(batch_size, num_workers, on_broken=on_broken)
         self.videos, self.frames, self.stride, self.hop, self.size = videos, frames, stride, hop, size
-        self.fps, self.limit = fps, limit
+        self.fps, self.limit, self.masks = fps, limit, masks
 
     @cached_property
     def paths(self) -> dict[str, Path]:
@@ -55,21 +67,65 @@ class VideoFolder(VideoDataModule):
         return find_videos(Path(self.videos))
 
     def split(self, name: str) -> ClipDataset:
-        """Index the folder; there is one split, "predict"."""
+        """Index the folder, which is all of any split."""
         paths = self.paths
+        truths: dict[str, Truth] = {}
         clips: list[Clip] = []
         for video in spaced(list(paths), self.limit):
             try:
                 with open_video(paths[video]) as opened:
                     ranges = windows(opened.frames, self.frames, self.stride, self.hop, str(paths[video]))
-                clips += [Clip(video, paths[video], frames) for frames in ranges]
+                    truths[video] = truth_of(paths[video]) if self.masks else Unknown()
+                    labels = truths[video].labels(opened.frames)
+                clips += [Clip(video, paths[video], frames, abnormal=bool(labels[frames].any())) for frames in ranges]
             except DataError as error:
                 if self.on_broken == "fail":
                     raise
                 warnings.warn(f"Skipped {video}: {error}", stacklevel=2)
         if not clips:
             raise DataError(f"{self.videos}: none of its {len(paths)} videos can be read.")
-        return ClipDataset(clips, self.size, self.on_broken, self.fps)
+        return LabelledDataset(clips, truths, self.size, False, self.on_broken, self.fps)
+
+
+class FolderFiles(Layout):
+    """A folder of videos as a data set: one split, "all", with the masks that lie beside the videos.
+
+    Raises:
+        DataError: nothing there, or nothing that looks like a video.
+    """
+
+    splits = ("all",)
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+        self._videos = find_videos(self.root)
+
+    def names(self, split: str) -> dict[str, bool]:
+        """All videos; those with masks may be abnormal."""
+        expect_split(split, self.splits, self.root)
+        return {name: self.truth(name).known for name in self._videos}
+
+    def video(self, name: str) -> Path:
+        """The file or frame folder of a video."""
+        return self._videos.get(name, self.root / name)
+
+    def truth(self, name: str) -> Truth:
+        """The masks beside a video."""
+        return truth_of(self.video(name))
+
+
+def truth_of(video: Path) -> Truth:
+    """The masks that lie beside a video file or frame folder, in any of the three forms; `Unknown` where none do."""
+    stem = video.name if video.is_dir() else video.stem
+    gt, stack, maps = (video.with_name(stem + ending) for ending in ("_gt", "_gt.npy", "_annotations"))
+    if gt.is_dir() and frame_files(gt):
+        return MaskFiles(gt)
+    if stack.is_file():
+        return MaskStack(stack)
+    if maps.is_dir():
+        tracks = maps / f"{stem}_tracks.txt"
+        return IdMaps(maps, stem, read_tracks(tracks) if tracks.is_file() else [])
+    return Unknown()
 
 
 def find_videos(path: Path) -> dict[str, Path]:

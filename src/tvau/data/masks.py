@@ -1,13 +1,284 @@
-"""Pixel truth: maps of object ids."""
+"""What is true of a video, frame by frame and pixel by pixel: one small class for each way in which it is stored.
 
+Nothing is read before it is asked for, and never more than the frames that are asked for (except `MatStack`, whose
+format is one compressed block). All of them may be pickled and forked: no file stays open.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from scipy.io import loadmat
 
-from tvau.data.images import Size
+from tvau.data.images import Size, frame_files
+from tvau.data.tracks import Track
 from tvau.errors import DataError
+
+Mask = NDArray[np.bool_]  # [H, W], True where abnormal
+Labels = NDArray[np.bool_]  # [T], True where a frame is abnormal
+
+
+class Truth(ABC):
+    """What is true of one video.
+
+    Attributes:
+        pixels: whether there are masks; without them only frames have labels.
+        known: whether anything is known at all.
+        visible: whether a frame that is labelled abnormal has to have abnormal pixels.
+    """
+
+    pixels = True
+    known = True
+    visible = True
+
+    @abstractmethod
+    def labels(self, total: int) -> Labels:
+        """[total] which of the video's frames are abnormal. Raises DataError where the truth is of another length."""
+
+    @abstractmethod
+    def mask(self, frame: int, size: Size) -> Mask:
+        """The abnormal pixels of a frame, in the size of the video's frames. Raises DataError for another size."""
+
+    def read(self, frames: Sequence[int], size: Size, shape: Size, ids: bool = False) -> dict[str, NDArray[Any]]:
+        """`mask` bool [T, h, w] of some frames, resized to `shape` (with `ids` also the maps of all objects)."""
+        if not self.pixels:
+            return {}
+        return {"mask": np.stack([shrink(self.mask(frame, size), shape) for frame in frames])}
+
+
+class Normal(Truth):
+    """A video without anything abnormal; it needs no files."""
+
+    def labels(self, total: int) -> Labels:
+        """All False."""
+        return np.zeros(total, bool)
+
+    def mask(self, frame: int, size: Size) -> Mask:
+        """All False."""
+        return np.zeros(size, bool)
+
+
+class Unknown(Normal):
+    """A video about which nothing is known: it has no masks, and none of its frames counts as abnormal."""
+
+    pixels = known = False
+
+
+class FrameLabels(Truth):
+    """Abnormal frames without masks (26 clips of UCSD Ped1)."""
+
+    pixels = False
+
+    def __init__(self, labels: Labels, source: Path) -> None:
+        self._labels, self.source = labels, source
+
+    def labels(self, total: int) -> Labels:
+        """As given; they may speak of fewer frames than the video has (the rest is normal), never of more."""
+        if len(self._labels) > total:
+            raise DataError(f"{self.source}: frame {len(self._labels)} is abnormal, but the video has {total} frames.")
+        return np.pad(self._labels, (0, total - len(self._labels)))
+
+    def mask(self, frame: int, size: Size) -> Mask:
+        """There is none."""
+        raise DataError(f"{self.source}: this video has labels of frames only, no masks.")
+
+
+class IdMaps(Truth):
+    """UBnormal: a png of object ids for each frame, and the tracks that say which object is abnormal, and when.
+
+    Args:
+        folder: of the pngs. A frame without one has no object in it, unless it lies inside a track.
+        name: of the video, with which their names begin.
+        tracks: of the abnormal objects; none: a normal video.
+    """
+
+    visible = False  # an abnormal object may be hidden in some frames
+
+    def __init__(self, folder: Path, name: str, tracks: Sequence[Track]) -> None:
+        self.folder, self.name, self.tracks = folder, name, tracks
+
+    def path(self, frame: int) -> Path:
+        """The id map of a frame."""
+        return self.folder / f"{self.name}_{frame:04d}_gt.png"
+
+    @cached_property
+    def mapped(self) -> frozenset[int]:
+        """The frames that have an id map, by one look at the folder."""
+        pattern = re.compile(re.escape(self.name) + r"_(\d{4,})_gt\.png")
+        if not self.folder.is_dir():
+            return frozenset()
+        return frozenset(int(match[1]) for file in self.folder.iterdir() if (match := pattern.fullmatch(file.name)))
+
+    def active(self, frame: int) -> list[int]:
+        """The ids that are abnormal in a frame."""
+        return [track.id for track in self.tracks if track.start <= frame <= track.end]
+
+    def labels(self, total: int) -> Labels:
+        """The frames inside tracks, each of which has to have an id map."""
+        labels = np.zeros(total, bool)
+        for track in self.tracks:
+            labels[track.start : track.end + 1] = True
+        if missing := [int(frame) for frame in np.flatnonzero(labels) if int(frame) not in self.mapped]:
+            raise DataError(
+                f"{self.path(missing[0])}: no such file; the frame lies inside an abnormal track, and "
+                f"{len(missing)} of {labels.sum()} such frames have no id map."
+            )
+        return labels
+
+    def mask(self, frame: int, size: Size) -> Mask:
+        """The pixels of the ids that are abnormal in this frame."""
+        return np.asarray(self.read([frame], size, size)["mask"][0])
+
+    def read(self, frames: Sequence[int], size: Size, shape: Size, ids: bool = False) -> dict[str, NDArray[Any]]:
+        """`mask` bool [T, h, w], and `ids` uint8 [T, h, w] of ALL objects if asked for."""
+        maps = np.zeros((len(frames), *shape), np.uint8)
+        mask = np.zeros(maps.shape, bool)
+        for at, frame in enumerate(frames):
+            active = self.active(frame)
+            if active or (ids and frame in self.mapped):
+                maps[at] = read_id_map(self.path(frame), size, shape)
+                mask[at] = np.isin(maps[at], active)
+        return {"mask": mask, "ids": maps} if ids else {"mask": mask}
+
+
+class MaskStack(Truth):
+    """ShanghaiTech: one npy of all masks, opened without loading it, and one npy of the frames' labels.
+
+    Args:
+        path: (T, H, W), or (H, W, T) as some mirrors have it; not 0 where abnormal.
+        frames: (T,), 1 where abnormal; None: a frame is abnormal where its mask is not empty.
+    """
+
+    def __init__(self, path: Path, frames: Path | None = None) -> None:
+        self.path, self.frames = path, frames
+
+    def labels(self, total: int) -> Labels:
+        """The labels of the file, which has to have as many as the video has frames."""
+        if self.frames is None:
+            stack = _open_npy(self.path, 3)
+            first = len(stack) == total
+            if not first and stack.shape[2] != total:
+                raise _uneven(self.path, stack.shape, total)
+            return np.array([(stack[at] if first else stack[..., at]).any() for at in range(total)], bool)
+        labels = _open_npy(self.frames, 1)
+        if len(labels) != total:
+            raise _uneven(self.frames, labels.shape, total)
+        return np.asarray(labels) != 0
+
+    def mask(self, frame: int, size: Size) -> Mask:
+        """One mask of the file, whichever axis counts the frames."""
+        stack = _open_npy(self.path, 3)
+        if stack.shape[1:] == size and frame < len(stack):
+            return np.asarray(stack[frame]) != 0
+        if stack.shape[:2] == size and frame < stack.shape[2]:
+            return np.asarray(stack[..., frame]) != 0
+        raise DataError(
+            f"{self.path}: expected masks of shape (frames, {size[0]}, {size[1]}) or ({size[0]}, {size[1]}, frames) "
+            f"that include frame {frame}, the file has {stack.shape}; they belong to another video or were resized."
+        )
+
+
+class MaskFiles(Truth):
+    """UCSD Ped: a folder with one image a frame, in the order of the numbers in the names; not 0 where abnormal.
+
+    Args:
+        folder: of the images; hidden files are left out.
+        frames: labels of the frames where a list says them; None: a frame is abnormal where its mask is not empty.
+    """
+
+    def __init__(self, folder: Path, frames: FrameLabels | None = None) -> None:
+        self.folder, self.frames = folder, frames
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """The images, listed once."""
+        return frame_files(self.folder)
+
+    def labels(self, total: int) -> Labels:
+        """The labels of the list or, without one, of the masks."""
+        if len(self.files) != total:
+            raise DataError(f"{self.folder}: {len(self.files)} masks for a video of {total} frames; expected one each.")
+        if self.frames is not None:
+            return self.frames.labels(total)
+        return np.array([_mask_image(file).any() for file in self.files])
+
+    def mask(self, frame: int, size: Size) -> Mask:
+        """One image."""
+        if frame >= len(self.files):
+            raise DataError(f"{self.folder}: {len(self.files)} masks, frame {frame} has none.")
+        mask = _mask_image(self.files[frame])
+        if mask.shape != size:
+            raise DataError(
+                f"{self.files[frame]}: the mask is {mask.shape[0]}x{mask.shape[1]} (height x width), the frames of its "
+                f"video are {size[0]}x{size[1]}."
+            )
+        return mask
+
+
+class MatStack(Truth):
+    """Avenue: one mat file with all masks of a video, `volLabel`, a (1, T) array of arrays [H, W].
+
+    Such a file can only be read whole; what is kept of it is one bit a pixel, until `forget`. The published masks of
+    some videos are one frame shorter or longer than what FFmpeg decodes: the last mask then stands for the last frame.
+    """
+
+    key = "volLabel"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def masks(self) -> tuple[list[NDArray[np.uint8]], Size]:
+        """The masks of all frames, eight pixels a byte, and their height and width."""
+        try:
+            cells = loadmat(self.path, variable_names=[self.key])[self.key].ravel()
+            shape = tuple(cells[0].shape)
+            if len(shape) != 2 or any(cell.shape != shape for cell in cells):
+                raise ValueError("its masks are not all of one height and width")
+            return [np.packbits(cell != 0) for cell in cells], (shape[0], shape[1])
+        except Exception as error:  # a damaged or foreign file may raise anything
+            raise DataError(
+                f"{self.path}: expected {self.key!r}, a (1, frames) array of masks, as in Avenue's testing_label_mask "
+                f"({type(error).__name__}: {error})."
+            ) from error
+
+    def labels(self, total: int) -> Labels:
+        """The frames whose mask is not empty."""
+        masks, _ = self.masks
+        if abs(len(masks) - total) > 1:
+            raise _uneven(self.path, (len(masks),), total)
+        return np.array([masks[min(at, len(masks) - 1)].any() for at in range(total)])
+
+    def mask(self, frame: int, size: Size) -> Mask:
+        """One mask; frame T is that of frame T - 1."""
+        masks, given = self.masks
+        if given != size or frame > len(masks):
+            raise DataError(
+                f"{self.path}: {len(masks)} masks of {given[0]}x{given[1]} (height x width), wanted frame {frame} of "
+                f"a video of {size[0]}x{size[1]}."
+            )
+        bits = np.unpackbits(masks[min(frame, len(masks) - 1)], count=size[0] * size[1])
+        return bits.reshape(size).astype(bool)
+
+    def forget(self) -> None:
+        """Let go of the masks; they are read again when asked for."""
+        vars(self).pop("masks", None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+
+def shrink(mask: Mask, shape: Size) -> Mask:
+    """A mask at another size, by taking the nearest pixel."""
+    if mask.shape == shape:
+        return mask
+    return np.asarray(Image.fromarray(mask.astype(np.uint8)).resize(shape[::-1], Image.Resampling.NEAREST)) != 0
 
 
 def read_id_map(path: Path, size: Size, shape: Size) -> NDArray[np.uint8]:
@@ -33,3 +304,28 @@ def read_id_map(path: Path, size: Size, shape: Size) -> NDArray[np.uint8]:
             return np.asarray(image.resize(shape[::-1], Image.Resampling.NEAREST))
     except (OSError, UnidentifiedImageError, SyntaxError) as error:
         raise DataError(f"{path}: the id map cannot be read ({error}).") from error
+
+
+def _mask_image(path: Path) -> Mask:
+    """An image of any mode as a mask: not 0 where abnormal."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image if image.mode in ("1", "L", "P") else image.convert("L")) != 0
+    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+        raise DataError(f"{path}: the mask cannot be read ({error}).") from error
+
+
+def _open_npy(path: Path, dimensions: int) -> NDArray[Any]:
+    """An npy file as an array that reads from the disk what is asked of it."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray) or array.ndim != dimensions or array.dtype.kind not in "buif":
+            what = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "an archive"
+            raise ValueError(f"expected an array of numbers with {dimensions} dimension(s), found {what}")
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read as an npy file ({error}).") from error
+    return array
+
+
+def _uneven(path: Path, shape: tuple[int, ...], total: int) -> DataError:
+    return DataError(f"{path}: its shape is {shape}, but the video has {total} frames; are they of the same release?")

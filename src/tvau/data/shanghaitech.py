@@ -1,0 +1,148 @@
+"""ShanghaiTech Campus (Liu et al., CVPR 2018).
+
+    root/training/videos/01_001.avi            normal videos (some mirrors: training/frames/01_001/, frame folders)
+    root/testing/frames/01_0014/000.jpg        one folder a video, frames in the order of their numbers
+    root/testing/test_frame_mask/01_0014.npy   (T,), 1 where the frame is abnormal
+    root/testing/test_pixel_mask/01_0014.npy   (T, H, W), or (H, W, T) on some mirrors, not 0 where abnormal
+    root/testing/tracks/01_0014.txt            optional: the tracks of Georgescu et al.; they may lie anywhere
+    root/dialogs.jsonl                         optional, see `tvau.data.dialogs`
+
+Mirrors write the names of folders in other ways ("testframemask"); case, `_`, `-` and a last `s` do not count.
+"""
+
+import os
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from tvau.data.boxes import BoxTrack, read_shanghaitech_tracks
+from tvau.data.folder import find_videos
+from tvau.data.layout import (
+    LabelledVideos,
+    Layout,
+    Protocol,
+    expect_split,
+    found_in,
+    missing,
+    subfolder,
+    supervised_split,
+)
+from tvau.data.masks import MaskStack, Normal, Truth
+from tvau.errors import DataError
+
+FPS = 24.0  # of the test frames; the training videos say it themselves
+
+
+class ShanghaiTechFiles(Layout):
+    """Where everything of one ShanghaiTech folder is.
+
+    Args:
+        root: the folder with `training` and `testing`; either may be absent.
+        protocol: "official": train on the normal training videos, test on all test videos; "supervised": the package's
+            split of the test videos, about 80/20 of videos, frames, abnormal frames and tracks.
+        tracks: a folder with the track files, one txt a video; None looks for `testing/tracks`.
+
+    Raises:
+        DataError: no such folder, or another layout.
+    """
+
+    expected = MappingProxyType({
+        "training videos": 330, "test videos": 107, "test frames": 40_791, "test abnormal frames": 17_326,
+        "tracks": 158, "boxes": 18_937,
+    })  # fmt: skip
+    fps = FPS
+
+    def __init__(
+        self, root: str | os.PathLike[str], protocol: Protocol = "official", tracks: str | None = None
+    ) -> None:
+        inner = subfolder(Path(root), "shanghaitech")
+        self.root = inner if inner and not subfolder(Path(root), "testing") else Path(root)
+        training, testing = subfolder(self.root, "training"), subfolder(self.root, "testing")
+        if training is None and testing is None:
+            raise DataError(
+                f"{root}: expected ShanghaiTech's layout, with training/videos, testing/frames, "
+                f"testing/test_frame_mask and testing/test_pixel_mask; {found_in(self.root)}. Give the folder that "
+                "holds training/ and testing/."
+            )
+        self.protocol: Protocol = protocol
+        self._normal = _videos(training, "videos", "frames")
+        self._test = _videos(testing, "frames", "videos")
+        self.testing = testing or self.root / "testing"
+        self.labels = subfolder(self.testing, "test_frame_mask") or self.testing / "test_frame_mask"
+        self.masks = subfolder(self.testing, "test_pixel_mask") or self.testing / "test_pixel_mask"
+        self.tracks = Path(tracks) if tracks else subfolder(self.testing, "tracks")
+        if self.tracks and not self.tracks.is_dir():
+            raise DataError(f"{self.tracks}: there is no such folder; expected track files such as 01_0014.txt in it.")
+        self.splits = ("training", "test") if protocol == "official" else ("training", "validation")
+
+    def names(self, split: str) -> dict[str, bool]:
+        """The videos of a split. In the "supervised" protocol "test" is another name of "validation"."""
+        if self.protocol == "supervised":
+            expect_split(split, ("training", "validation", "test"), self.root)
+            return dict.fromkeys(supervised_split("shanghaitech")["validation" if split == "test" else split], True)
+        remedy = " Its training videos are all normal; to train on labels choose `protocol: supervised`."
+        expect_split(split, self.splits, self.root, remedy)
+        return dict.fromkeys(self._normal, False) if split == "training" else dict.fromkeys(self._test, True)
+
+    def video(self, name: str) -> Path:
+        """A frame folder of the test, or a video file of the training."""
+        return self._test.get(name) or self._normal.get(name) or self.testing / "frames" / name
+
+    def truth(self, name: str) -> Truth:
+        """Masks and frame labels of a test video."""
+        if name in self._normal and name not in self._test:
+            return Normal()
+        paths = self.masks / f"{name}.npy", self.labels / f"{name}.npy"
+        for path in paths:
+            if not path.is_file():
+                raise DataError(
+                    f"{path}: no such file; expected the masks of {name} in testing/test_pixel_mask (frames, height, "
+                    f"width) and labels in testing/test_frame_mask (frames,); in testing/ {found_in(self.testing)}."
+                )
+        return MaskStack(*paths)
+
+    def boxes(self, name: str) -> list[BoxTrack] | None:
+        """The tracks of a test video, where the folder with the track files is there."""
+        path = self.tracks / f"{name}.txt" if self.tracks else None
+        return read_shanghaitech_tracks(path) if path and path.is_file() else None
+
+    def problems(self) -> list[str]:
+        """Published videos that are missing, truth without a video, and names on only one side."""
+        found = missing("shanghaitech", self._test, self.testing)
+        for folder in (self.labels, self.masks, self.tracks):
+            known = {path.stem for path in folder.iterdir() if not path.name.startswith(".")} if (
+                folder and folder.is_dir()) else set()  # fmt: skip
+            known.discard("readme")
+            found += [f"{folder}: {stem} has no video in testing/frames" for stem in sorted(known - set(self._test))]
+            if folder and folder == self.tracks:
+                found += [f"{folder}: no tracks of {name}" for name in sorted(set(self._test) - known)]
+        return found
+
+
+class ShanghaiTech(LabelledVideos):
+    """ShanghaiTech Campus as clips with masks and dialogs.
+
+    Args:
+        root: folder with `training` and `testing`.
+        protocol: "official" (train on normal videos, test on all test videos), or "supervised" (the package's split of
+            the test videos by video, about 80/20; its "test" is its "validation").
+        options: see `LabelledVideos`.
+    """
+
+    def __init__(self, root: str, protocol: Protocol = "supervised", **options: Any) -> None:
+        super().__init__(root, **options)
+        self.protocol: Protocol = protocol
+
+    def layout(self) -> ShanghaiTechFiles:
+        """The folder's files."""
+        return ShanghaiTechFiles(self.root, self.protocol)
+
+
+def _videos(parent: Path | None, *folders: str) -> dict[str, Path]:
+    """The videos of the first of some folders that is there."""
+    for folder in folders:
+        if parent and (found := subfolder(parent, folder)):
+            return find_videos(found)
+    if parent is None:
+        return {}
+    raise DataError(f"{parent}: expected the folder {' or '.join(folders)} in it; {found_in(parent)}.")

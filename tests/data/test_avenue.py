@@ -1,0 +1,66 @@
+"""Avenue's layout with every trap of it; and what wrong copies of it say."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import miniatures
+from tvau.data import Avenue
+from tvau.data.avenue import AvenueFiles
+from tvau.errors import DataError
+
+
+def clips(root: Path, split: str = "test", **options: Any) -> list[Any]:
+    dataset = Avenue(str(root), **{"frames": 6, "size": None, "num_workers": 0, **options}).split(split)
+    return [dataset[at] for at in range(len(dataset))]
+
+
+@pytest.mark.parametrize("extra", [-1, 0, 1])
+def test_masks_may_be_a_frame_longer_or_shorter(tmp_path: Path, extra: int) -> None:
+    found = clips(miniatures.avenue(tmp_path, extra=extra))
+    assert [clip["name"] for clip in found] == ["01", "01", "02", "02"]
+    expected = torch.from_numpy(miniatures.masks(12, range(4, 10))).bool()
+    assert torch.equal(torch.cat([clip["mask"] for clip in found[:2]]), expected)
+    assert found[3]["mask"].any((1, 2)).all()  # abnormal throughout, and the last mask stands for a missing one
+    assert [clip.abnormal for clip in Avenue(str(tmp_path), frames=4).split("test").clips[:3]] == [False, True, True]
+
+
+def test_masks_that_belong_to_another_video(tmp_path: Path) -> None:
+    root = miniatures.avenue(tmp_path, extra=2)
+    with pytest.raises(DataError, match=r"1_label\.mat: its shape is \(14,\), but the video has 12 frames"):
+        clips(root)
+
+
+def test_training_videos_have_names_of_their_own(tmp_path: Path) -> None:
+    root = miniatures.avenue(tmp_path)
+    assert [clip["name"] for clip in clips(root, "training")] == ["train_01", "train_01"]
+    assert not any(clip["mask"].any() for clip in clips(root, "training"))
+    with pytest.raises(DataError, match="no split 'validation' here, only training, test"):
+        clips(root, "validation")
+
+
+def test_masks_stay_small_and_do_not_travel(tmp_path: Path) -> None:
+    truth = AvenueFiles(miniatures.avenue(tmp_path)).truth("01")
+    before = truth.mask(5, miniatures.SIZE)
+    masks, _ = truth.masks  # type: ignore[attr-defined]
+    assert sum(mask.nbytes for mask in masks) == 13 * 24 * 32 / 8
+    assert len(pickle.dumps(truth)) < 1000
+    truth.forget()  # type: ignore[attr-defined]
+    assert (truth.mask(5, miniatures.SIZE) == before).all()
+
+
+def test_what_is_wrong_is_named(tmp_path: Path) -> None:
+    root = miniatures.avenue(tmp_path)
+    masks = root / "ground_truth_demo" / "testing_label_mask"
+    (masks / "2_label.mat").write_bytes(b"no mat file")
+    with pytest.raises(DataError, match=r"2_label\.mat: expected 'volLabel', a \(1, frames\) array of masks"):
+        clips(root)
+    (masks / "2_label.mat").rename(masks / "02_label.mat")
+    with pytest.raises(DataError, match=r"2_label\.mat: no such file; .* test video 02; found 02_label\.mat"):
+        clips(root)
+    assert AvenueFiles(root).problems() == [f"{masks / '02_label.mat'}: there is no such test video"]
+    with pytest.raises(DataError, match=r"expected Avenue's layout.* found 02_label\.mat, 1_label\.mat"):
+        AvenueFiles(masks)
