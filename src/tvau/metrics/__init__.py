@@ -6,6 +6,7 @@ score that is not defined (one class only, nothing seen) is left out of it and n
 
 from tvau.metrics.frame import FrameScores
 from tvau.metrics.pixel import PixelScores
+from tvau.metrics.region_scores import RegionScores
 from tvau.metrics.text import TextScores
 
-__all__ = ["FrameScores", "PixelScores", "TextScores"]
+__all__ = ["FrameScores", "PixelScores", "RegionScores", "TextScores"]
