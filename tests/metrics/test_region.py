@@ -191,7 +191,7 @@ def test_without_true_boxes_nothing_is_defined() -> None:
         (lambda d, t: Detections(d.video, d.frame, d.boxes[:, [2, 1, 0, 3]], d.scores), "x1 <= x2"),
         (lambda d, t: Detections(d.video, d.frame, d.boxes[:, :3], d.scores), r"expected \[1, 4\]"),
         (lambda d, t: Detections(d.video, d.frame, d.boxes, d.scores * np.nan), "NaN"),
-        (lambda d, t: Tracks(t.video, t.track, t.frame, t.boxes * np.inf), "not finite"),
+        (lambda d, t: Tracks(t.video, t.track, t.frame, t.boxes + np.inf), "not finite"),
         (lambda d, t: Tracks(t.video, t.track, t.frame[:0], t.boxes), "as many of each"),
     ],
 )
@@ -230,7 +230,20 @@ def test_the_metric_equals_the_function_and_merges() -> None:
     assert (result["frames"], result["boxes"], result["tracks"]) == (120, 60, 4)
     parts[0].merge_state(parts[1])
     assert parts[0].compute() == result
-    assert RegionScores(num_frames=1000).to("cpu").compute() == {}
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+def test_nothing_seen_gives_nothing() -> None:
+    assert RegionScores(num_frames=1000).compute() == {}
+
+
+def test_the_number_of_frames_can_be_given() -> None:
+    rows = as_clip(np.random.default_rng(6), 0)
+    few, many = RegionScores(), RegionScores(num_frames=3000)
+    for metric in (few, many):
+        update(metric, "v", rows)
+    curve = region_curve(*arrays(*rows), 3000)
+    assert few.compute()["rbdc"] < many.compute()["rbdc"] == pytest.approx(curve.rbdc)
 
 
 def test_overlapping_and_repeated_clips_count_once() -> None:

@@ -7,16 +7,6 @@ from tiny import FRAMES, SIZE, batch, close
 from tvau.tasks.maps import MapScores, frame_scores, median_difference
 
 
-def test_a_frame_scores_the_mean_of_its_highest_pixels() -> None:
-    heatmaps = torch.zeros(1, 2, 20, 30)  # 0.5 % of 600 pixels are 3
-    heatmaps[0, 0, 0, :2] = torch.tensor([0.9, 0.6])
-    close(frame_scores(heatmaps), torch.tensor([[0.5, 0.0]]))
-
-
-def test_small_pictures_score_their_highest_pixel() -> None:
-    assert frame_scores(torch.tensor([[0.1, 0.7], [0.2, 0.3]])).item() == pytest.approx(0.7)
-
-
 def test_the_median_difference_sees_what_moves_and_only_that() -> None:
     video = torch.randint(256, (1, 1, 3, 8, 8), dtype=torch.uint8).repeat(1, 5, 1, 1, 1)
     assert median_difference(video).abs().max() == 0

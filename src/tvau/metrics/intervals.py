@@ -37,8 +37,3 @@ def intervals(
                 drawn.setdefault(name, []).append(value)
     tail = 50 * (1 - level)
     return {name: [float(x) for x in np.percentile(values, [tail, 100 - tail])] for name, values in drawn.items()}
-
-
-def thin(points: int, most: int = 200) -> NDArray[np.int64]:
-    """Indices of at most `most` points of a curve, evenly spaced, first and last included."""
-    return np.unique(np.linspace(0, points - 1, min(points, most)).round().astype(np.int64))

@@ -17,6 +17,7 @@ whole curve needs one sort: n log n in the detections.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,23 +106,25 @@ class Matches:
     tracks: Floats  # [K], score from which each track is found
     track_video: Ints
 
+    @cached_property
+    def _levels(self) -> tuple[Floats, list[Ints]]:
+        """The distinct scores, falling, -inf left out, and the level of each member of the three groups."""
+        groups = (self.false, self.boxes, self.tracks)
+        levels, at = np.unique(-np.concatenate(groups), return_inverse=True)  # rising, so scores fall
+        return -levels[np.isfinite(levels)], np.split(at, np.cumsum([len(group) for group in groups])[:-1])
+
     def curve(self, frames: float, weights: Floats | None = None) -> RegionCurve:
         """The curves over `frames` frames, each video counted `weights[video]` times (None: once)."""
-        scores = np.concatenate([self.false, self.boxes, self.tracks])
-        levels, at = np.unique(-scores, return_inverse=True)  # rising, so scores fall
-        parts, start = [], 0
-        for group, video in ((self.false, self.false_video), (self.boxes, self.box_video),
-                             (self.tracks, self.track_video)):  # fmt: skip
-            weight = np.ones(len(group)) if weights is None else weights[video]
-            counts = np.bincount(at[start : start + len(group)], weight, len(levels))
-            parts.append((counts, weight.sum()))
-            start += len(group)
-        reached = np.isfinite(levels)
-        false, boxes, tracks = (np.r_[0.0, counts[reached].cumsum()] for counts, _ in parts)
-        all_boxes, all_tracks = parts[1][1], parts[2][1]
-        fpr = false / frames
-        rbdr, tbdr = (x / n if n else np.full(len(x), np.nan) for x, n in ((boxes, all_boxes), (tracks, all_tracks)))
-        return RegionCurve(np.r_[np.inf, -levels[reached]], fpr, rbdr, tbdr, area(fpr, rbdr), area(fpr, tbdr))
+        levels, groups = self._levels
+        reached, total = [], []
+        for at, video in zip(groups, (self.false_video, self.box_video, self.track_video), strict=True):
+            weight = np.ones(len(at)) if weights is None else weights[video]
+            counts = np.bincount(at, weight, len(levels) + 1)[: len(levels)]  # what is never found has the last level
+            reached.append(np.r_[0.0, counts.cumsum()])
+            total.append(float(weight.sum()))
+        fpr = reached[0] / frames
+        rbdr, tbdr = (reached[i] / (total[i] or np.nan) for i in (1, 2))
+        return RegionCurve(np.r_[np.inf, levels], fpr, rbdr, tbdr, area(fpr, rbdr), area(fpr, tbdr))
 
 
 def area(fpr: Floats, rate: Floats) -> float:

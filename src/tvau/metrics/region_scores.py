@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tvau.errors import DataError
-from tvau.metrics.intervals import intervals, thin
+from tvau.metrics.curves import thinned
+from tvau.metrics.intervals import intervals
 from tvau.metrics.region import ALPHA, BETA, Detections, Matches, Tracks, match
 from tvau.metrics.rows import RowMetric, video_key
 
@@ -140,10 +141,9 @@ def summary(matches: Matches, frames: NDArray[np.float64], num_frames: int | Non
         return {"rbdc": curve.rbdc, "tbdc": curve.tbdc}
 
     curve = matches.curve(total)
-    shown = np.flatnonzero(curve.fpr <= 1)
-    shown = shown[thin(len(shown))]
-    points = {name: [round(float(x), 6) for x in getattr(curve, name)[shown]] for name in ("fpr", "rbdr", "tbdr")}
+    shown = curve.fpr <= 1
+    curves = {key: thinned(curve.fpr[shown], rate[shown]) for key, rate in (("rbdc", curve.rbdr), ("tbdc", curve.tbdr))}
     return {
-        "rbdc": curve.rbdc, "tbdc": curve.tbdc, **counts, "interval": intervals(score, len(frames), bootstrap),
-        "curves": {"rbdc": [points["fpr"], points["rbdr"]], "tbdc": [points["fpr"], points["tbdr"]]},
+        "rbdc": curve.rbdc, "tbdc": curve.tbdc, **counts,
+        "interval": intervals(score, len(frames), bootstrap), "curves": curves,
     }  # fmt: skip
