@@ -19,7 +19,9 @@ from tvau.data.synthetic import write
 from tvau.errors import DataError, TvauError
 from tvau.tasks.base import read_checkpoint
 from tvau.viz.cases import load_cases
+from tvau.viz.compare import compare
 from tvau.viz.report import score_table, write_report
+from tvau.viz.score import score
 
 COUNTS = {"train": 240, "validation": 32, "test": 80, "test_seen": 48, "test_novel": 32}
 
@@ -48,19 +50,27 @@ def report(folder: str, name: str = "dialog", title: str = "tvau on synthetic su
     if not runs:
         raise DataError(f"{folder}: no test.json in its folders; run `tvau test` first")
     results: dict[str, dict[str, dict[str, Any]]] = {}
-    for run in runs:
-        for method, splits in json.loads((run / "test.json").read_text()).items():
+    curves: dict[str, dict[str, dict[str, Any]]] = {}
+    for path in (path for run in runs for path in (run / "test.json", run / "curves.json") if path.is_file()):
+        for method, splits in json.loads(path.read_text()).items():
+            gathered = (results if path.name == "test.json" else curves).setdefault(METHODS.get(method, method), {})
             for split, scores in splits.items():
-                results.setdefault(METHODS.get(method, method), {}).setdefault(split, {}).update(scores)
+                gathered.setdefault(split, {}).update(scores)
     others = [(run.name, run / "cases") for run in runs if run.name != name]
     cases = load_cases(Path(folder) / name / "cases", others)
     about = {"Runs": "\n".join(str(run) for run in runs), "Versions": f"tvau {__version__}, torch {torch.__version__}"}
-    write_report(Path(folder) / "report.html", title, results, cases, about)
+    write_report(Path(folder) / "report.html", title, results, cases, about, curves)
     print(f"{score_table(results)}\n\nreport: {Path(folder) / 'report.html'}")
 
 
 METHODS = {"tvau": "T-VAU", "lvlm": "LoRA only"}
-COMMANDS: dict[str, Callable[..., Any]] = {"synth": synth, "nano": nano.create, "report": report}
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "synth": synth,
+    "nano": nano.create,
+    "report": report,
+    "score": score,
+    "compare": compare,
+}
 
 
 def main(args: Sequence[str] | None = None) -> Any:
@@ -75,7 +85,7 @@ def main(args: Sequence[str] | None = None) -> Any:
         warnings.filterwarnings("ignore", message)
     try:
         if words and words[0] in COMMANDS:
-            return auto_cli(COMMANDS[words[0]], args=words[1:], as_positional=True)
+            return auto_cli(COMMANDS[words[0]], args=_plain(words), as_positional=True)
         _check_checkpoint(words)
         cli = LightningCLI(
             LightningModule,
@@ -94,6 +104,18 @@ def main(args: Sequence[str] | None = None) -> Any:
             raise
         # a loader's worker puts its traceback in front of the message
         sys.exit("tvau: " + re.split(r"tvau\.errors\.\w+: ", str(ours))[-1].strip())
+
+
+def _plain(words: Sequence[str]) -> list[str]:
+    """The arguments of a command of ours as its parser takes them: --num-frames as --num_frames, runs as one list."""
+    named = [word.partition("=") if word.startswith("--") else (word, "", "") for word in words[1:]]
+    args = [
+        f"--{name[2:].replace('-', '_')}{sign}{value}" if name.startswith("--") else name for name, sign, value in named
+    ]
+    if words[0] == "compare":
+        at = next((i for i, word in enumerate(args) if word.startswith("-")), len(args))
+        args = [json.dumps(args[:at]), *args[at:]] if at else args
+    return args
 
 
 def _check_checkpoint(words: Sequence[str]) -> None:

@@ -7,6 +7,8 @@ N anomaly prompts, L text tokens, V vocabulary.
 
 from typing import NotRequired, TypedDict
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -27,6 +29,8 @@ class Sample(TypedDict):
     name: str
     turns: list[Turn]  # empty where the data set has no dialogs
     mask: NotRequired[Tensor]  # bool [T, H, W], True where abnormal; absent where the data set has no masks
+    boxes: NotRequired[NDArray[np.int64]]  # [n, 6], true boxes: track, index in the clip (0..T-1), x1, y1, x2, y2 in
+    # pixels of the frames above, inclusive; absent where objects have no identity
     ids: NotRequired[Tensor]  # uint8 [T, H, W], object ids of ALL objects, 0 background (pretraining only)
     objects: NotRequired[Tensor]  # int64 [256, A], attributes of object id i in row i, -1 unknown (pretraining only)
 
@@ -40,6 +44,7 @@ class Batch(TypedDict):
     name: list[str]
     turns: list[list[Turn]]
     mask: NotRequired[Tensor]  # bool [B, T, H, W]
+    boxes: NotRequired[list[NDArray[np.int64]]]  # B of them
     ids: NotRequired[Tensor]  # uint8 [B, T, H, W]
     objects: NotRequired[Tensor]  # int64 [B, 256, A]
 

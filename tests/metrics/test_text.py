@@ -41,9 +41,7 @@ def test_bleu_agrees_with_nltk() -> None:
 def test_bleu_agrees_with_nltk_on_any_words() -> None:
     draw = random.Random(0)
     for _ in range(20):
-        said, right = (
-            [" ".join(draw.choices("abcd,", k=draw.randint(1, 9))) for _ in range(4)] for _ in range(2)
-        )
+        said, right = ([" ".join(draw.choices("abcd,", k=draw.randint(1, 9))) for _ in range(4)] for _ in range(2))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             expected = corpus_bleu([[tokens(r)] for r in right], [tokens(a) for a in said])
@@ -173,7 +171,11 @@ def test_a_track_becomes_the_sentence_that_the_answers_are_read_by() -> None:
 
 
 def test_the_heat_goes_from_the_first_frame_with_a_region_to_the_last() -> None:
-    empty, left, right = np.empty((0, 5)), np.array([[0, 12, 5, 17, 0.8]]), np.array([[50, 12, 59, 17, 0.9], [0, 0, 1, 1, 0.7]])
+    empty, left, right = (
+        np.empty((0, 5)),
+        np.array([[0, 12, 5, 17, 0.8]]),
+        np.array([[50, 12, 59, 17, 0.9], [0, 0, 1, 1, 0.7]]),
+    )
     assert heat_way([empty, left, empty, right, empty], SIZE) == (
         "It starts at the center left, moves right and ends at the center right."
     )
@@ -184,7 +186,11 @@ def test_answers_are_set_against_facts_by_what_they_say_only() -> None:
     metric = TextScores()
     metric.update(["heatmap"] * 3, ["Yes, a car.", "No.", ANSWERS[0]], ["Yes.", "Yes.", REFERENCES[1]])
     result = metric.compute()["heatmap"]
-    assert {key: result[key] for key in ("count", "yes_no", "yes_no_read")} == {"count": 3, "yes_no": 0.5, "yes_no_read": 1}
+    assert {key: result[key] for key in ("count", "yes_no", "yes_no_read")} == {
+        "count": 3,
+        "yes_no": 0.5,
+        "yes_no_read": 1,
+    }
     assert result["slots"] == {"start": 1.0, "end": 0.0, "direction": 1.0}
     assert "bleu4" not in result
     assert result["floor"] == {"slots": {"start": 1.0, "end": 1.0, "direction": 1.0}, "yes_no": 1.0}

@@ -33,3 +33,9 @@ def read_id_map(path: Path, size: Size, shape: Size) -> NDArray[np.uint8]:
             return np.asarray(image.resize(shape[::-1], Image.Resampling.NEAREST))
     except (OSError, UnidentifiedImageError, SyntaxError) as error:
         raise DataError(f"{path}: the id map cannot be read ({error}).") from error
+
+
+def box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
+    """The box around the pixels of a mask [H, W]: x1, y1, x2, y2, inclusive; None where it has none."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return (int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])) if len(rows) else None

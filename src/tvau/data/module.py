@@ -84,7 +84,7 @@ class ClipDataset(Dataset[Sample]):
         sample.update(cast(Sample, self.truth(clip, video.size)))
         return sample
 
-    def truth(self, clip: Clip, size: Size) -> dict[str, Tensor]:
+    def truth(self, clip: Clip, size: Size) -> dict[str, Any]:
         """Mask and other tensors of a clip, resized like its frames; `size` is that of the source."""
         return {}
 

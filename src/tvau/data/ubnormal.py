@@ -26,7 +26,7 @@ from torch import Tensor
 
 from tvau.data.clips import spread, windows
 from tvau.data.dialogs import Dialog, read_dialogs
-from tvau.data.masks import read_id_map
+from tvau.data.masks import box_of, read_id_map
 from tvau.data.module import Clip, ClipDataset, OnBroken, VideoDataModule, spaced
 from tvau.data.tracks import Track, read_text, read_tracks
 from tvau.data.video import Size, open_video
@@ -149,18 +149,19 @@ class UBnormalDataset(ClipDataset):
         super().__init__(clips, size, on_broken)
         self.files, self.tracks, self.size, self.ids = files, tracks, size, ids
 
-    def truth(self, clip: Clip, size: Size) -> dict[str, Tensor]:
-        """`mask` bool [T, H, W] and, if asked for, `ids` uint8 [T, H, W]."""
+    def truth(self, clip: Clip, size: Size) -> dict[str, Any]:
+        """`mask` bool [T, H, W], `boxes` int64 [n, 6] and, if asked for, `ids` uint8 [T, H, W]."""
         shape = (len(clip.frames), *(self.size or size))
         ids, mask = np.zeros(shape, np.uint8), np.zeros(shape, bool)
-        tracks = self.tracks.get(clip.name, ())
+        tracks, boxes = self.tracks.get(clip.name, ()), []
         for at, frame in enumerate(clip.frames):
             active = [track.id for track in tracks if track.start <= frame <= track.end]
             path = self.files.id_map(clip.name, frame)
             if active or (self.ids and path.exists()):
                 ids[at] = read_id_map(path, size, shape[1:])
                 mask[at] = np.isin(ids[at], active)
-        out = {"mask": torch.from_numpy(mask)}
+                boxes += [(ident, at, *box) for ident in sorted({*active}) if (box := box_of(ids[at] == ident))]
+        out = {"mask": torch.from_numpy(mask), "boxes": np.array(boxes, np.int64).reshape(-1, 6)}
         return out | {"ids": torch.from_numpy(ids)} if self.ids else out
 
 

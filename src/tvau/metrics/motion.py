@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvau.data.language import Target, cell, direction, slots, trajectory
+from tvau.types import Turn
 
 
 def way(first: NDArray[np.floating], last: NDArray[np.floating], size: tuple[int, int]) -> str:
     """The sentence about a way from one box to another (x1, y1, x2, y2, inclusive) in pictures of (height, width)."""
-    (x, y), (u, v) = (((box[0] + box[2] + 1) / 2 / size[1], (box[1] + box[3] + 1) / 2 / size[0]) for box in (first, last))
+    (x, y), (u, v) = (
+        ((box[0] + box[2] + 1) / 2 / size[1], (box[1] + box[3] + 1) / 2 / size[0]) for box in (first, last)
+    )
     return trajectory(Target("", "", (), cell(x, y), cell(u, v), direction(u - x, v - y)))
 
 
@@ -45,3 +48,29 @@ def closest(answer: str, ways: Sequence[str]) -> str:
     """
     said = slots(answer)
     return max(ways, key=lambda words: sum(said.get(k) == v for k, v in slots(words).items()), default="")
+
+
+def answer_rows(
+    turns: Sequence[Turn],
+    answers: Sequence[str],
+    tracks: NDArray[np.integer] | None,
+    found: Sequence[NDArray[np.floating]] | None,
+    size: tuple[int, int],
+) -> list[tuple[str, str, str]]:
+    """What `TextScores` gets of one clip: (task, answer, reference), also of the tasks "track" and "heatmap".
+
+    Args:
+        turns: questions with their references.
+        answers: one for each turn.
+        tracks: true boxes as for `track_ways`; None where unknown.
+        found: boxes of the model's own heatmap as for `heat_way`; None without heatmaps.
+        size: (height, width) of the frames.
+    """
+    rows = [(turn["task"], answer, turn["answer"]) for turn, answer in zip(turns, answers, strict=True)]
+    for task, answer, _ in rows.copy():
+        if task == "trajectory" and tracks is not None:
+            rows.append(("track", answer, closest(answer, track_ways(tracks, size))))
+        if found is not None and task in ("judgement", "trajectory"):
+            judgement = "Yes." if any(map(len, found)) else "No."
+            rows.append(("heatmap", answer, judgement if task == "judgement" else heat_way(found, size)))
+    return rows

@@ -67,7 +67,9 @@ class RegionScores(RowMetric):
         if not len(name) == len(frames) == len(detections) == len(tracks) or frames.ndim != 2:
             raise DataError(f"{len(name)} names, frames {list(frames.shape)}, detections of {len(detections)} and "
                             f"tracks of {len(tracks)} clips; expected B of each, frames [B, T].")  # fmt: skip
-        for video, numbers, own, boxes in zip(map(video_key, name), frames.cpu().numpy(), detections, tracks, strict=True):
+        for video, numbers, own, boxes in zip(
+            map(video_key, name), frames.cpu().numpy(), detections, tracks, strict=True
+        ):
             self._add(video, numbers.astype(np.int64), own, np.asarray(boxes, np.float64).reshape(-1, 6))
 
     def _add(
