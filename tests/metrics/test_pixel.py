@@ -59,7 +59,7 @@ def test_areas_by_hand() -> None:
 
 
 def exact_pro(scores: np.ndarray, masks: np.ndarray, limit: float = 0.3) -> float:
-    """PRO by thresholding [T, H, W] at every distinct score: the mean found share of regions over FPR up to the limit."""
+    """PRO by thresholding [T, H, W] at every distinct score: mean found share of the regions over FPR up to a limit."""
     regions = []
     for frame, mask in enumerate(masks):
         labels, count = label(mask, np.ones((3, 3)))
@@ -88,7 +88,7 @@ def test_pro_agrees_with_thresholding_within_the_stated_error(kind: str) -> None
 
 
 def test_pro_by_hand() -> None:
-    # one region of two pixels, one of one; from the highest bin down: half of the first, 2 of 10 normal pixels, the rest
+    # One region of two pixels, one of one. From the highest bin down: half of the first; 2 of 10 normal pixels; rest.
     result = pro(np.array([8.0, 2.0, 0.0]), np.array([1.5, 0.0, 0.5]))
     assert result["pro"] == pytest.approx((0.2 * 0.25 + 0.1 * (0.25 + 0.25 + 0.75 / 8) / 2) / 0.3)
     assert result["pro_error"] == pytest.approx(0.1 * 0.75 / 0.3)

@@ -1,5 +1,6 @@
 """RBDC and TBDC against a plain implementation written from the definition, and by hand."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def plain(
         points.append((false / num_frames, len(found) / len(tracks), told / len(members)))
     points = [point for point in points if point[0] <= 1]
     points.append((1.0, *points[-1][1:]))
-    steps = list(zip(points, points[1:], strict=False))
+    steps = list(pairwise(points))
     rbdc, tbdc = (sum((q[0] - p[0]) * (p[i] + q[i]) / 2 for p, q in steps) for i in (1, 2))
     return rbdc, tbdc
 

@@ -1,6 +1,7 @@
 """`tvau score` and `tvau compare` as a user types them."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class Files:
                 (self.tracks / f"{name}.txt").write_text("".join(f"0,{t},{t},0,{t + 9},9\n" for t in range(5, 15)))
             found = [f"{t},{t},0,{t + 9},9,{0.9 - t / 100}\n" for t in range(0, 20, 2)]
             (self.detections / f"{name}.txt").write_text("".join(found))
-            values = rng.random(20).round(2) * 0.5 + 0.5 * np.array([int(x) for x in truth[name]])
+            values = rng.random(20).round(2) * 0.8 + 0.2 * np.array([int(x) for x in truth[name]])
             (self.scores / f"{name}.txt").write_text("\n".join(map(str, values)))
         (self.tracks / "readme.txt").write_text("The files have the following format")
         self.labels.write_text(json.dumps(truth))
@@ -71,7 +72,7 @@ def test_boxes_by_hand(files: Files, capsys: pytest.CaptureFixture[str]) -> None
     false = [3 * 3, 9 + 1, 9 + 2, 9 + 3, 9 + 4, 9 + 5]  # before, and between the frames 6, 8, 10, 12, 14
     curve = [(0, 0), (9, 0), (10, 2), (11, 4), (12, 6), (13, 8), (14, 10), (20, 10), (60, 10)]
     assert false == [x for x, _ in curve[1:7]]
-    area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(curve, curve[1:], strict=False)) / 60 / 20
+    area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(curve)) / 60 / 20
     assert region["rbdc"] == pytest.approx(area, abs=1e-12)
     assert region["interval"] == {}  # nobody said how many frames each video has
     assert "RBDC" in table
@@ -122,7 +123,7 @@ def test_bad_input_is_named(files: Files) -> None:
     assert "'b' is in one of them only" in failure(files.frames())
     for path in files.detections.iterdir():
         path.rename(path.with_name(f"x{path.name}"))
-    assert "none of its 3 files has the name of a track file" in failure(files.boxes("--num-frames=60"))
+    assert "none of its 3 files is called like a track file" in failure(files.boxes("--num-frames=60"))
 
 
 # ---- compare ----

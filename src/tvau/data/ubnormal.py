@@ -22,7 +22,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from tvau.data.clips import spread, windows
 from tvau.data.dialogs import Dialog, read_dialogs

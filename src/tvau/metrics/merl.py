@@ -37,8 +37,7 @@ def sweep(
         The number of false components [L], and which boxes are found [L, n].
     """
     false, found = np.zeros(len(levels), np.int64), np.zeros((len(levels), len(boxes)), bool)
-    corners = [(max(x, 0), max(y, 0), u + 1, v + 1) for x, y, u, v in np.asarray(boxes).round().astype(int)]
-    areas = [(u - x) * (v - y) for x, y, u, v in np.asarray(boxes).round().astype(int) + (0, 0, 1, 1)]
+    corners = np.asarray(boxes).round().astype(int).reshape(-1, 4) + np.array([0, 0, 1, 1])
     highest = float(heatmap.max(initial=0))
     for at, level in enumerate(levels):
         if level > highest:
@@ -46,9 +45,9 @@ def sweep(
         reached = (heatmap >= level).astype(np.uint8)
         count, labels, stats, _ = cv2.connectedComponentsWithStats(reached, connectivity=8)
         hit = np.zeros(count, bool)
-        for i, ((x, y, u, v), area) in enumerate(zip(corners, areas, strict=True)):
-            shared = np.bincount(labels[y:v, x:u].ravel(), minlength=count)
-            finds = shared / (stats[:, cv2.CC_STAT_AREA] + area - shared) >= beta
+        for i, (x, y, u, v) in enumerate(corners):
+            shared = np.bincount(labels[max(y, 0) : max(v, 0), max(x, 0) : max(u, 0)].ravel(), minlength=count)
+            finds = shared / (stats[:, cv2.CC_STAT_AREA] + (u - x) * (v - y) - shared) >= beta
             finds[0] = False  # the ground
             found[at, i] = finds.any()
             hit |= finds

@@ -55,8 +55,9 @@ def pro(negatives: Counts, shares: Counts, limit: float = PRO_LIMIT) -> dict[str
 class PixelScores(RowMetric):
     """Pixel AUROC, average precision and PRO of a split, from histograms.
 
-    Without names, memory is constant: 3 x bins numbers. With names every clip has histograms of its own (49 KB), so that a
-    clip that comes twice (a distributed sampler repeats clips) counts once, and videos can be resampled. Pixels of frames that several overlapping clips see count once a clip.
+    Without names, memory is constant: 3 x bins numbers. With names every clip has histograms of its own (49 KB), so
+    that a clip that comes twice (a distributed sampler repeats clips) counts once, and videos can be resampled. Pixels
+    of frames that several overlapping clips see count once a clip.
 
     Args:
         bins: number of bins, at least 2.

@@ -16,7 +16,7 @@ from tvau.metrics.rows import RowMetric, video_key
 
 
 def _bits(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Floats as whole numbers of the same bits: one table holds keys and values, on devices without double precision."""
+    """Floats as whole numbers of the same bits: one table for keys and values, also where a device has no doubles."""
     return np.ascontiguousarray(values, np.float64).view(np.int64)
 
 

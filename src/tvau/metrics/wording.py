@@ -34,7 +34,7 @@ def bleu_counts(answer: str, reference: str) -> tuple[int, ...]:
 
 
 def bleu_of(counts: NDArray[np.floating] | NDArray[np.integer]) -> float:
-    """BLEU-4 from added counts [10], without smoothing: 0 where no four words in a row agree (Papineni et al., 2002)."""
+    """BLEU-4 from added counts [10], no smoothing: 0 where no four words in a row agree (Papineni et al., 2002)."""
     matching, all_of, length, right = counts[:4], counts[4:8], float(counts[8]), float(counts[9])
     if not length or not np.all(matching):
         return 0.0

@@ -104,7 +104,7 @@ class Task(lightning.LightningModule):
         return Path(self.trainer.default_root_dir)
 
     def publish(self, results: dict[str, Any]) -> None:
-        """Writes `test.json`, and the curves apart as `curves.json`, into the run's folder, each whole or not at all."""
+        """Writes `test.json`, and the curves as `curves.json`, into the run's folder, each whole or not at all."""
         if not self.trainer.is_global_zero:
             return
         self.folder.mkdir(parents=True, exist_ok=True)

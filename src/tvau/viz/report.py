@@ -34,7 +34,8 @@ MAPS = {  # part of the results -> title and columns of its table
         "Maps: pixels",
         {
             "auroc": "AUROC", "auroc_error": "binning", "average_precision": "AP",
-            "average_precision_error": "binning of AP", "pro": "PRO", "pro_error": "binning of PRO", "regions": "regions",
+            "average_precision_error": "binning of AP", "pro": "PRO", "pro_error": "binning of PRO",
+            "regions": "regions",
         },
     ),
     "region": (

@@ -88,8 +88,8 @@ def _frames(
 ) -> dict[str, Any]:
     if scores.keys() != truth.keys():
         one = sorted(scores.keys() ^ truth.keys())[0]
-        raise DataError(f"{source}: scores of {len(scores)} videos and labels of {len(truth)}; {one!r} is in one of them "
-                        "only. Give both for the same videos.")  # fmt: skip
+        raise DataError(f"{source}: scores of {len(scores)} videos and labels of {len(truth)}; {one!r} is in one of "
+                        "them only. Give both for the same videos.")  # fmt: skip
     for name, values in scores.items():
         if len(values) != len(truth[name]):
             raise DataError(f"{source}: {len(values)} scores of {name}, but {len(truth[name])} labels.")
@@ -107,7 +107,7 @@ def _regions(
     true, found = video_files(tracks), video_files(detections)
     names = sorted(true.keys() | found.keys() if lengths is None else lengths)
     if not true.keys() & found.keys():
-        raise DataError(f"{detections}: none of its {len(found)} files has the name of a track file ({next(iter(true))}, "
+        raise DataError(f"{detections}: none of its {len(found)} files is called like a track file ({next(iter(true))}, "
                         "...); expected the same name for the same video.")  # fmt: skip
     if foreign := sorted((true.keys() | found.keys()) - set(names)):
         raise DataError(
