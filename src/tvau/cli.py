@@ -80,9 +80,9 @@ def main(args: Sequence[str] | None = None) -> Any:
     ]
     # LightningCLI warns where it is given words while the shell gave some too
     sys.argv[1:] = words if args is None else sys.argv[1:]
-    # a frozen LVLM stays in evaluation mode on purpose, and a process may see no clip of a split; the other two speak of
-    # Lightning's own code
-    quiet = (r".*module\(s\) in eval mode.*", r"The ``compute`` method of metric.*", r"(?s).*skip_none.*", r".*treespec.*")
+    # a frozen LVLM stays in evaluation mode on purpose, and of many processes one may see no clip of a split; the other
+    # two speak of Lightning's own code
+    quiet = (r".*module\(s\) in eval mode", r"The ``compute`` method of metric", r"(?s).*skip_none", r".*treespec")
     for message in quiet:
         warnings.filterwarnings("ignore", message)
     try:
@@ -110,10 +110,8 @@ def main(args: Sequence[str] | None = None) -> Any:
 
 def _plain(words: Sequence[str]) -> list[str]:
     """The arguments of a command of ours as its parser takes them: --num-frames as --num_frames, runs as one list."""
-    named = [word.partition("=") if word.startswith("--") else (word, "", "") for word in words[1:]]
-    args = [
-        f"--{name[2:].replace('-', '_')}{sign}{value}" if name.startswith("--") else name for name, sign, value in named
-    ]
+    named = [word.partition("=") if word.startswith("--") else ("", "", word) for word in words[1:]]
+    args = [f"--{name[2:].replace('-', '_')}{sign}{value}" if name else value for name, sign, value in named]
     if words[0] == "compare":
         at = next((i for i, word in enumerate(args) if word.startswith("-")), len(args))
         args = [json.dumps(args[:at]), *args[at:]] if at else args

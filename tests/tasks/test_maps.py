@@ -1,6 +1,5 @@
 """Scores of frames from heatmaps, and the baseline without learning."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -23,7 +22,7 @@ def clips_with_boxes() -> Batch:
     clips = batch(2)
     assert clips["mask"].shape == (2, FRAMES, *SIZE)
     box = (0, 0, SIZE[1] // 2 - 1, SIZE[0] // 2 - 1)
-    return {**clips, "boxes": [np.array([(1, t, *box) for t in range(FRAMES // 2, FRAMES)])] * 2}
+    return {**clips, "boxes": [torch.tensor([(1, t, *box) for t in range(FRAMES // 2, FRAMES)])] * 2}
 
 
 def test_right_maps_score_one_and_wrong_ones_zero() -> None:

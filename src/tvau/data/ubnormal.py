@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tvau.data.clips import spread, windows
 from tvau.data.dialogs import Dialog, read_dialogs
@@ -148,7 +149,7 @@ class UBnormalDataset(ClipDataset):
         super().__init__(clips, size, on_broken)
         self.files, self.tracks, self.size, self.ids = files, tracks, size, ids
 
-    def truth(self, clip: Clip, size: Size) -> dict[str, Any]:
+    def truth(self, clip: Clip, size: Size) -> dict[str, Tensor]:
         """`mask` bool [T, H, W], `boxes` int64 [n, 6] and, if asked for, `ids` uint8 [T, H, W]."""
         shape = (len(clip.frames), *(self.size or size))
         ids, mask = np.zeros(shape, np.uint8), np.zeros(shape, bool)
@@ -160,7 +161,7 @@ class UBnormalDataset(ClipDataset):
                 ids[at] = read_id_map(path, size, shape[1:])
                 mask[at] = np.isin(ids[at], active)
                 boxes += [(ident, at, *box) for ident in sorted({*active}) if (box := box_of(ids[at] == ident))]
-        out = {"mask": torch.from_numpy(mask), "boxes": np.array(boxes, np.int64).reshape(-1, 6)}
+        out = {"mask": torch.from_numpy(mask), "boxes": torch.tensor(boxes, dtype=torch.int64).view(-1, 6)}
         return out | {"ids": torch.from_numpy(ids)} if self.ids else out
 
 

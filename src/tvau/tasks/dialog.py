@@ -18,7 +18,7 @@ from tvau.model import TVAU
 from tvau.region_encoder import RegionAwareAnomalyEncoder, View
 from tvau.tasks.base import OURS, Task, load_decoder, read_checkpoint, rules_of
 from tvau.tasks.dense import Pretraining
-from tvau.tasks.maps import MapScores, frame_scores
+from tvau.tasks.maps import MapScores, frame_scores, true_boxes
 from tvau.types import Batch
 from tvau.viz.cases import save_case
 from tvau.viz.report import Case
@@ -124,11 +124,11 @@ class DialogTask(Task):
             answers, heatmaps = self.model.converse(part, [[t["question"] for t in own] for own in turns], self.most)
             text, maps = cast(TextScores, self.scores[f"text_{name}"]), cast(MapScores, self.scores[f"maps_{name}"])
             found = None if heatmaps is None else maps.update(part, heatmaps)
-            for i, (turns_of, said) in enumerate(zip(turns, answers, strict=True)):
-                boxes, own = part["boxes"][i] if "boxes" in part else None, None if found is None else found[i]
-                rows = answer_rows(turns_of, said, boxes, own, (part["video"].shape[-2], part["video"].shape[-1]))
-                clip = f"{part['name'][i]}:{int(part['frames'][i, 0])}"
-                text.update(*zip(*rows, strict=True), [clip] * len(rows))
+            tracks, (height, width) = true_boxes(part), part["video"].shape[-2:]
+            for i, video in enumerate(part["name"]):
+                own = (tracks and tracks[i], found and found[i])
+                rows = answer_rows(turns[i], answers[i], *own, (height, width))
+                text.update(*zip(*rows, strict=True), [f"{video}:{int(part['frames'][i, 0])}"] * len(rows))
             self._keep(name, part, answers, heatmaps)
 
     def _keep(self, split: str, batch: Batch, answers: list[list[str]], heatmaps: Tensor | None) -> None:

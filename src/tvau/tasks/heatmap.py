@@ -13,7 +13,7 @@ from tvau.metrics.intervals import SAMPLES
 from tvau.model import TVAU, text_features
 from tvau.prompts import PROMPTS
 from tvau.tasks.base import OURS, Task
-from tvau.tasks.maps import MapScores, frame_scores, median_difference
+from tvau.tasks.maps import MapScores, frame_scores, median_difference, true_boxes
 from tvau.types import Batch
 
 MEDIAN = "median difference"
@@ -77,7 +77,7 @@ class HeatmapTask(Task):
         cast(MapScores, self.scores["validation"]).update(batch, heatmaps)
         labels = batch["mask"].flatten(2).any(2)
         cast(RuleChoice, self.scores["rule"]).update(
-            batch["name"], batch["frames"], heatmaps, labels, batch.get("boxes")
+            batch["name"], batch["frames"], heatmaps, labels, true_boxes(batch)
         )
         return heatmaps
 

@@ -21,6 +21,11 @@ def median_difference(video: Tensor) -> Tensor:
     return ((frames - frames.median(1, keepdim=True).values).abs().mean(2) / 255).clamp(0, 1)
 
 
+def true_boxes(batch: Batch) -> list[NDArray[np.int64]] | None:
+    """The true boxes of each clip, [n, 6], on the CPU; None where the data set has no objects with identity."""
+    return [boxes.cpu().numpy() for boxes in batch["boxes"]] if "boxes" in batch else None
+
+
 class MapScores(nn.Module):
     """Frame, pixel, region and track scores of one split.
 
@@ -47,10 +52,10 @@ class MapScores(nn.Module):
             mask = batch["mask"]
             self.frame.update(batch["name"], batch["frames"], frame_scores(heatmaps), mask.flatten(2).any(2))
             self.pixel.update(heatmaps, mask, batch["name"], batch["frames"])
-        if "boxes" in batch:
-            self.region.update(batch["name"], batch["frames"], found, batch["boxes"])
+        if (tracks := true_boxes(batch)) is not None:
+            self.region.update(batch["name"], batch["frames"], found, tracks)
             if self.merl:
-                self.merl.update(batch["name"], batch["frames"], heatmaps, batch["boxes"])
+                self.merl.update(batch["name"], batch["frames"], heatmaps, tracks)
         return found
 
     def compute(self) -> dict[str, Any]:

@@ -107,8 +107,9 @@ def _regions(
     true, found = video_files(tracks), video_files(detections)
     names = sorted(true.keys() | found.keys() if lengths is None else lengths)
     if not true.keys() & found.keys():
-        raise DataError(f"{detections}: none of its {len(found)} files is called like a track file ({next(iter(true))}, "
-                        "...); expected the same name for the same video.")  # fmt: skip
+        example = next(iter(true.values())).name
+        raise DataError(f"{detections}: none of its {len(found)} files is called like a track file, such as {example}; "
+                        "expected the same name for the same video.")  # fmt: skip
     if foreign := sorted((true.keys() | found.keys()) - set(names)):
         raise DataError(
             f"{foreign[0]}: a video without labels ({len(foreign)} of them); give the labels of all videos."
