@@ -110,7 +110,7 @@ class ClipStream(IterableDataset[Batch]):
         return [clip for at, (_, clips) in enumerate(videos) if at % every == mine for clip in clips]
 
     def __len__(self) -> int:
-        """Batches of this process, and 1 where it has none: Lightning leaves one with 0 out, sums of scores included."""
+        """Batches of this process, and 1 where it has none: one with 0 would be left out of sums of scores, too."""
         return max(sum(-(-len(self._share(worker)) // self.batch_size) for worker in range(self.workers)), 1)
 
     def __iter__(self) -> Iterator[Batch]:

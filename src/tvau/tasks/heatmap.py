@@ -66,7 +66,8 @@ class HeatmapTask(Task):
     def on_validation_start(self) -> None:
         """Fresh scores for every validation."""
         self.scores["validation"] = MapScores().to(self.device)
-        self.scores["rule"] = RuleChoice().to(self.device)
+        for method in {OURS, MEDIAN} - ({MEDIAN} & self.rules.keys()):  # the baseline's maps stay what they are
+            self.scores[f"rule/{method}"] = RuleChoice().to(self.device)
 
     def validation_step(self, batch: Batch, index: int) -> Tensor:
         """The same loss on validation clips; returns their heatmaps [B, T, H, W] for the pictures in the log."""
@@ -75,16 +76,19 @@ class HeatmapTask(Task):
         self.log("validation/loss", loss, prog_bar=True, batch_size=len(batch["name"]), sync_dist=True)
         heatmaps = self.model.enlarge(maps, batch)
         cast(MapScores, self.scores["validation"]).update(batch, heatmaps)
-        labels = batch["mask"].flatten(2).any(2)
-        cast(RuleChoice, self.scores["rule"]).update(
-            batch["name"], batch["frames"], heatmaps, labels, true_boxes(batch)
-        )
+        for method in (OURS, MEDIAN):
+            if f"rule/{method}" in self.scores:
+                shown = heatmaps if method == OURS else median_difference(batch["video"])
+                choice, labels = cast(RuleChoice, self.scores[f"rule/{method}"]), batch["mask"].flatten(2).any(2)
+                choice.update(batch["name"], batch["frames"], shown, labels, true_boxes(batch))
         return heatmaps
 
     def on_validation_epoch_end(self) -> None:
-        """Frame AUC and pixel average precision of the validation split, and the rule that serves it best."""
-        if not self.trainer.sanity_checking:
-            self.rules[OURS] = cast(RuleChoice, self.scores["rule"]).best()
+        """Frame AUC and pixel average precision of the validation split, and the rule that serves each method best."""
+        for method in (OURS, MEDIAN):
+            choice = self.scores.pop(f"rule/{method}") if f"rule/{method}" in self.scores else None
+            if choice is not None and not self.trainer.sanity_checking:
+                self.rules[method] = cast(RuleChoice, choice).best()
         scores = cast(MapScores, self.scores["validation"]).compute()
         for kind, name in (("frame", "micro_auc"), ("pixel", "average_precision")):
             if name in scores[kind]:
