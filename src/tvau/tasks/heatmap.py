@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from tvau.backbones import VideoLVLM
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder
@@ -52,7 +52,7 @@ class HeatmapTask(Task):
         super().__init__(learning_rate, weight_decay, warmup)
         self.save_hyperparameters(ignore=["backbone"])
         self.positive_weight, self.dice_weight = positive_weight, dice_weight
-        self.bootstrap, self.merl = bootstrap, merl
+        self.bootstrap, self.merl, self.choices = bootstrap, merl, nn.ModuleDict()
         self.decoder_options = {"width": width, "weight": weight}
         decoder = AnomalyHeatmapDecoder(backbone.vision_size, backbone.hidden_size, backbone.blocks, width, weight)
         self.model = TVAU(backbone, decoder, text=text_features(backbone, prompts))
@@ -66,8 +66,8 @@ class HeatmapTask(Task):
     def on_validation_start(self) -> None:
         """Fresh scores for every validation."""
         self.scores["validation"] = MapScores().to(self.device)
-        for method in {OURS, MEDIAN} - ({MEDIAN} & self.rules.keys()):  # the baseline's maps stay what they are
-            self.scores[f"rule/{method}"] = RuleChoice().to(self.device)
+        methods = [OURS, *({MEDIAN} - self.rules.keys())]  # the baseline's maps stay what they are
+        self.choices = nn.ModuleDict({method: RuleChoice() for method in methods}).to(self.device)
 
     def validation_step(self, batch: Batch, index: int) -> Tensor:
         """The same loss on validation clips; returns their heatmaps [B, T, H, W] for the pictures in the log."""
@@ -76,22 +76,19 @@ class HeatmapTask(Task):
         self.log("validation/loss", loss, prog_bar=True, batch_size=len(batch["name"]), sync_dist=True)
         heatmaps = self.model.enlarge(maps, batch)
         cast(MapScores, self.scores["validation"]).update(batch, heatmaps)
-        for method in (OURS, MEDIAN):
-            if f"rule/{method}" in self.scores:
-                shown = heatmaps if method == OURS else median_difference(batch["video"])
-                choice, labels = cast(RuleChoice, self.scores[f"rule/{method}"]), batch["mask"].flatten(2).any(2)
-                choice.update(batch["name"], batch["frames"], shown, labels, true_boxes(batch))
+        labels = batch["mask"].flatten(2).any(2)
+        for method, choice in self.choices.items():
+            shown = heatmaps if method == OURS else median_difference(batch["video"])
+            cast(RuleChoice, choice).update(batch["name"], batch["frames"], shown, labels, true_boxes(batch))
         return heatmaps
 
     def on_validation_epoch_end(self) -> None:
         """Frame AUC and pixel average precision of the validation split, and the rule that serves each method best."""
-        for method in (OURS, MEDIAN):
-            choice = self.scores.pop(f"rule/{method}") if f"rule/{method}" in self.scores else None
-            if choice is not None and not self.trainer.sanity_checking:
-                self.rules[method] = cast(RuleChoice, choice).best()
+        if not self.trainer.sanity_checking:
+            self.rules |= {method: cast(RuleChoice, choice).best() for method, choice in self.choices.items()}
         scores = cast(MapScores, self.scores["validation"]).compute()
         for kind, name in (("frame", "micro_auc"), ("pixel", "average_precision")):
-            if name in scores[kind]:
+            if name in scores.get(kind, {}):
                 self.log(f"validation/{name}", scores[kind][name], prog_bar=True, sync_dist=False)
 
     def on_test_start(self) -> None:
