@@ -13,6 +13,7 @@ from tiny import PRESET, Demo
 from tvau.cli import main
 from tvau.data.language import FLOW
 from tvau.data.video import open_video
+from tvau.metrics.files import read_detections
 
 CONFIGS = sorted(path.stem for path in (Path(__file__).parent.parent / "configs" / "synthetic").glob("*.yaml"))
 
@@ -73,11 +74,27 @@ def test_stage_one_is_tested_beside_its_baseline(demo: Demo, heatmap: Path) -> N
     demo("test", "heatmap", f"--ckpt_path={heatmap}")
     results = json.loads((heatmap.parent / "test.json").read_text())
     assert set(results) == {"tvau", "median difference"}
-    for splits in results.values():
+    rules = stored(heatmap)["rules"]  # chosen on validation
+    for method, splits in results.items():
         assert set(splits) == {"test", "test_novel"}
         for scores in splits.values():
             assert 0 <= scores["frame"]["micro_auc"] <= 1
             assert 0 <= scores["pixel"]["average_precision"] <= 1
+            assert 0 <= scores["region"]["rbdc"] <= 1
+            assert {"micro_auc", "average_precision"} <= set(scores["frame"]["interval"])
+            assert scores["rule"] == rules[method]
+    curves = json.loads((heatmap.parent / "curves.json").read_text())
+    assert set(curves["tvau"]["test"]) == {"frame", "pixel", "region"}
+    demo.main("compare", "runs/demo/heatmap")
+
+
+def test_a_checkpoint_without_a_rule_for_boxes_still_serves(demo: Demo, heatmap: Path, tmp_path: Path) -> None:
+    checkpoint = stored(heatmap)
+    del checkpoint["rules"]
+    torch.save(checkpoint, tmp_path / "old.ckpt")
+    demo("test", "heatmap", f"--ckpt_path={tmp_path / 'old.ckpt'}", f"--trainer.default_root_dir={tmp_path}")
+    results = json.loads((tmp_path / "test.json").read_text())
+    assert results["tvau"]["test"]["rule"]["threshold"] == 0.5
 
 
 # ---- stage 2 ----
@@ -99,9 +116,14 @@ def test_stage_two_writes_scores_of_maps_and_words(dialog: Path) -> None:
     assert set(results) == {"tvau"}
     assert set(results["tvau"]) == {"test", "test_novel"}
     test = results["tvau"]["test"]
-    assert set(test["text"]) == {"judgement", "target", "trajectory", "environment"}
-    assert set(results["tvau"]["test_novel"]["text"]) == {"judgement"}  # its words were never learned
-    assert {"yes_no", "yes_no_balanced", "bleu4", "slots", "floor"} <= set(test["text"]["judgement"])
+    assert set(test["text"]) == {"judgement", "target", "trajectory", "environment", "track", "heatmap"}
+    assert set(results["tvau"]["test_novel"]["text"]) == {"judgement", "heatmap"}  # its words were never learned
+    assert {"yes_no", "yes_no_balanced", "bleu4", "rouge_l", "meteor", "slots", "interval", "floor"} <= set(
+        test["text"]["judgement"]
+    )
+    assert set(test["text"]["track"]["slots"]) <= {"start", "end", "direction"}
+    assert 0 <= test["text"]["heatmap"]["yes_no"] <= 1
+    assert test["rule"] == results["tvau"]["test_novel"]["rule"]
     assert 0 <= test["frame"]["micro_auc"] <= 1
     assert 0 <= test["pixel"]["auroc"] <= 1
 
@@ -158,6 +180,7 @@ def test_predict_writes_overlay_scores_and_dialog_of_every_video(demo: Demo, dia
             rows = list(csv.DictReader(file))
         assert [int(row["frame"]) for row in rows] == list(range(32))
         assert all(0 <= float(row["score"]) <= 1 for row in rows)
+        assert read_detections(out / name / "detections.txt", frames=32).shape[1] == 6
         windows = json.loads((out / name / "dialog.json").read_text())["windows"]
         assert [window["frames"] for window in windows] == [[0, 15], [16, 31]]
         assert all([turn["question"] for turn in window["turns"]] == list(FLOW) for window in windows)

@@ -75,11 +75,11 @@ def close(given: Tensor, expected: Tensor) -> None:
 class Demo:
     """A folder with a miniature world, a backbone preset and runs, in which commands are given as a user gives them."""
 
-    def __init__(self, folder: Path, checkpoint: Path, configs: Path) -> None:
+    def __init__(self, folder: Path, checkpoint: Path, configs: Path, videos: int = 2) -> None:
         self.folder, self.configs = folder, configs
         self.preset = folder / "tiny.yaml"
         self.preset.write_text(PRESET.format(checkpoint=checkpoint, blocks=[1, 2]))
-        write(folder / "world", dict.fromkeys(SPLITS, 2), seed=3, size=WORLD_SIZE, progress=False)
+        write(folder / "world", dict.fromkeys(SPLITS, videos), seed=3, size=WORLD_SIZE, progress=False)
 
     def __call__(self, command: str, config: str, *more: str, preset: Path | None = None) -> Any:
         """One of Lightning's commands with a shipped config, everything in it made small."""

@@ -23,7 +23,9 @@ from tvau.errors import DataError, TvauError
 from tvau.tasks.base import read_checkpoint
 from tvau.tasks.memory import backbones
 from tvau.viz.cases import load_cases
+from tvau.viz.compare import compare
 from tvau.viz.report import score_table, write_report
+from tvau.viz.score import score
 
 COUNTS = {"train": 240, "validation": 32, "test": 80, "test_seen": 48, "test_novel": 32}
 
@@ -52,14 +54,16 @@ def report(folder: str, name: str = "dialog", title: str = "tvau on synthetic su
     if not runs:
         raise DataError(f"{folder}: no test.json in its folders; run `tvau test` first")
     results: dict[str, dict[str, dict[str, Any]]] = {}
-    for run in runs:
-        for method, splits in json.loads((run / "test.json").read_text()).items():
+    curves: dict[str, dict[str, dict[str, Any]]] = {}
+    for path in (path for run in runs for path in (run / "test.json", run / "curves.json") if path.is_file()):
+        for method, splits in json.loads(path.read_text()).items():
+            gathered = (results if path.name == "test.json" else curves).setdefault(METHODS.get(method, method), {})
             for split, scores in splits.items():
-                results.setdefault(METHODS.get(method, method), {}).setdefault(split, {}).update(scores)
+                gathered.setdefault(split, {}).update(scores)
     others = [(run.name, run / "cases") for run in runs if run.name != name]
     cases = load_cases(Path(folder) / name / "cases", others)
     about = {"Runs": "\n".join(str(run) for run in runs), "Versions": f"tvau {__version__}, torch {torch.__version__}"}
-    write_report(Path(folder) / "report.html", title, results, cases, about)
+    write_report(Path(folder) / "report.html", title, results, cases, about, curves)
     print(f"{score_table(results)}\n\nreport: {Path(folder) / 'report.html'}")
 
 
@@ -71,6 +75,8 @@ COMMANDS: dict[str, Any] = {  # a dictionary is a command with commands of its o
     "backbones": backbones,
     "data": {"check": check, "page": page},
     "annotate": annotate,
+    "score": score,
+    "compare": compare,
 }
 
 
@@ -79,12 +85,14 @@ def main(args: Sequence[str] | None = None) -> Any:
     words = _spelled_out(sys.argv[1:] if args is None else args)
     # LightningCLI warns where it is given words while the shell gave some too
     sys.argv[1:] = words if args is None else sys.argv[1:]
-    # a frozen LVLM stays in evaluation mode on purpose; the other two speak of Lightning's own code
-    for message in (r".*module\(s\) in eval mode.*", r"(?s).*skip_none.*", r".*treespec.*"):
+    # a frozen LVLM stays in evaluation mode on purpose, and of many processes one may see no clip of a split; the other
+    # two speak of Lightning's own code
+    quiet = (r".*module\(s\) in eval mode", r"The ``compute`` method of metric", r"(?s).*skip_none", r".*treespec")
+    for message in quiet:
         warnings.filterwarnings("ignore", message)
     try:
         if words and words[0] in COMMANDS:
-            return auto_cli(COMMANDS[words[0]], args=words[1:], as_positional=True)
+            return auto_cli(COMMANDS[words[0]], args=_plain(words), as_positional=True)
         _check_checkpoint(words)
         cli = LightningCLI(
             LightningModule,
@@ -123,6 +131,16 @@ def _spelled_out(words: Sequence[str]) -> list[str]:
             backbone = {"class_path": "tvau.backbones.load", "init_args": arguments}
             return [*words[:at], f"--model.backbone={json.dumps(backbone)}", *words[at + 1 + own :]]
     return words
+
+
+def _plain(words: Sequence[str]) -> list[str]:
+    """The arguments of a command of ours as its parser takes them: --num-frames as --num_frames, runs as one list."""
+    named = [word.partition("=") if word.startswith("--") else ("", "", word) for word in words[1:]]
+    args = [f"--{name[2:].replace('-', '_')}{sign}{value}" if name else value for name, sign, value in named]
+    if words[0] == "compare":
+        at = next((i for i, word in enumerate(args) if word.startswith("-")), len(args))
+        args = [json.dumps(args[:at]), *args[at:]] if at else args
+    return args
 
 
 def _check_checkpoint(words: Sequence[str]) -> None:

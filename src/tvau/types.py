@@ -28,12 +28,14 @@ class Sample(TypedDict):
     name: str
     turns: list[Turn]  # empty where the data set has no dialogs
     mask: NotRequired[Tensor]  # bool [T, H, W], True where abnormal; absent where the data set has no masks
+    boxes: NotRequired[Tensor]  # int64 [n, 6], true boxes: track, index in the clip (0..T-1), x1, y1, x2, y2 in pixels
+    # of the frames above, inclusive; absent where objects have no identity
     ids: NotRequired[Tensor]  # uint8 [T, H, W], object ids of ALL objects, 0 background (pretraining only)
     objects: NotRequired[Tensor]  # int64 [256, A], attributes of object id i in row i, -1 unknown (pretraining only)
 
 
 class Batch(TypedDict):
-    """Samples of equal size side by side; what is not a tensor stays a list."""
+    """Samples of equal size side by side; what is not a tensor, or has as many rows as it likes, stays a list."""
 
     video: Tensor  # uint8 [B, T, 3, H, W]
     frames: Tensor  # int64 [B, T]
@@ -41,6 +43,7 @@ class Batch(TypedDict):
     name: list[str]
     turns: list[list[Turn]]
     mask: NotRequired[Tensor]  # bool [B, T, H, W]
+    boxes: NotRequired[list[Tensor]]  # B of int64 [n, 6]
     ids: NotRequired[Tensor]  # uint8 [B, T, H, W]
     objects: NotRequired[Tensor]  # int64 [B, 256, A]
 

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter1d
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tvau.errors import DataError
 from tvau.metrics import FrameScores
-from tvau.metrics.frame import average_precision, macro_auc, micro_auc
+from tvau.metrics.frame import average_precision, frame_scores, frame_summary, macro_auc, micro_auc, smooth
 
 
 def random_videos(seed: int = 0, videos: int = 4, length: int = 20) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -49,7 +50,7 @@ def test_undefined_scores_are_nan_in_functions_and_absent_in_the_metric() -> Non
     metric = FrameScores()
     metric.update(["normal"], torch.arange(2)[None], torch.tensor([[0.1, 0.2]]), torch.zeros(1, 2, dtype=torch.bool))
     result = metric.compute()
-    assert set(result) == {"macro_auc_padded", "frames", "videos", "videos_both"}
+    assert set(result) == {"macro_auc_padded", "frames", "abnormal_frames", "videos", "videos_both"}
     assert (result["frames"], result["videos"], result["videos_both"]) == (2, 1, 0)
 
 
@@ -102,5 +103,46 @@ def test_merged_states_equal_one_state() -> None:
     assert one.compute() == whole.compute()
 
 
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_nothing_seen_gives_counts_only() -> None:
     assert FrameScores().videos() == []
+    assert FrameScores().compute() == {"frames": 0, "abnormal_frames": 0, "videos": 0, "videos_both": 0}
+
+
+def test_a_frame_scores_the_mean_of_its_highest_pixels() -> None:
+    heatmaps = torch.zeros(1, 2, 20, 30)  # 0.5 % of 600 pixels are 3
+    heatmaps[0, 0, 0, :2] = torch.tensor([0.9, 0.6])
+    torch.testing.assert_close(frame_scores(heatmaps), torch.tensor([[0.5, 0.0]]))
+    assert frame_scores(torch.tensor([[0.1, 0.7], [0.2, 0.3]])).item() == pytest.approx(0.7)  # one pixel at least
+
+
+@pytest.mark.parametrize("width", [0.5, 2.0, 8.0])
+def test_smoothing_is_a_gaussian_with_repeated_edges(width: float) -> None:
+    scores = np.random.default_rng(0).random(40)
+    expected = gaussian_filter1d(scores, width, mode="nearest", truncate=4.0)
+    assert smooth(scores, width) == pytest.approx(expected, abs=1e-9)
+    assert smooth(scores, 0).tolist() == scores.tolist()
+    assert smooth(scores[:1], width).tolist() == scores[:1].tolist()
+    assert smooth(np.ones(5), width) == pytest.approx(np.ones(5))
+
+
+def test_each_video_is_smoothed_by_itself() -> None:
+    videos = random_videos(4)
+    metric = FrameScores(smoothing=2.0)
+    metric.update(*as_clips(videos))
+    scores, labels = (np.concatenate(x) for x in zip(*videos, strict=True))
+    smoothed = np.concatenate([gaussian_filter1d(s.astype(np.float32), 2.0, mode="nearest") for s, _ in videos])
+    assert metric.compute()["micro_auc"] == pytest.approx(roc_auc_score(labels, smoothed), abs=1e-3)
+    assert metric.compute()["micro_auc"] != pytest.approx(roc_auc_score(labels, scores), abs=1e-3)
+
+
+def test_intervals_are_those_of_resampled_videos() -> None:
+    """With two equal videos every resampling gives the same; with different ones the score lies within."""
+    same = random_videos(5, videos=1) * 3
+    result = frame_summary(same, bootstrap=30)
+    for name in ("micro_auc", "macro_auc_padded", "macro_auc_both", "average_precision"):
+        assert result["interval"][name] == pytest.approx([result[name]] * 2)
+    result = frame_summary(random_videos(6, videos=8), bootstrap=100)
+    for name, (low, high) in result["interval"].items():
+        assert low < result[name] < high
+    assert frame_summary(same[:1], bootstrap=30)["interval"] == {}  # one video cannot be resampled

@@ -1,12 +1,17 @@
 import json
+import random
+import warnings
 
+import numpy as np
 import pytest
 from nltk.translate.bleu_score import SmoothingFunction, corpus_bleu, sentence_bleu
 
 from tvau.data import language
 from tvau.errors import DataError
 from tvau.metrics import TextScores
-from tvau.metrics.text import bleu4, bleu4_sentence, exact, slot_scores, text_scores, tokens, yes_no, yes_no_scores
+from tvau.metrics.motion import closest, heat_way, track_ways
+from tvau.metrics.text import slot_scores, text_scores, yes_no, yes_no_scores
+from tvau.metrics.wording import bleu4, bleu4_sentence, exact, meteor, rouge_l, tokens
 
 REFERENCES = [
     "It starts at the upper left, moves down right and ends at the lower right.",
@@ -33,6 +38,24 @@ def test_bleu_agrees_with_nltk() -> None:
     assert bleu4(REFERENCES, REFERENCES) == pytest.approx(1)
 
 
+def test_bleu_agrees_with_nltk_on_any_words() -> None:
+    draw = random.Random(0)
+    for _ in range(20):
+        said, right = ([" ".join(draw.choices("abcd,", k=draw.randint(1, 9))) for _ in range(4)] for _ in range(2))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = corpus_bleu([[tokens(r)] for r in right], [tokens(a) for a in said])
+        assert bleu4(said, right) == pytest.approx(expected, abs=1e-9)
+
+
+def test_rouge_l_and_meteor_by_hand() -> None:
+    # longest common subsequence "a car is parking": 4 of 5 and 4 of 6 words
+    assert rouge_l("A red car is parking.", "a blue car is parking here") == pytest.approx(8 / 11)
+    # 3 of 4 words match, one of them by its stem, in 2 chunks: P = R = 3/4, penalty 0.5 (2/3)^3
+    assert meteor("a man walking fast", "a dog walks fast") == pytest.approx(0.75 * (1 - 0.5 * (2 / 3) ** 3))
+    assert rouge_l("", "a dog") == meteor("", "a dog") == meteor("a dog", "") == 0
+
+
 def test_bleu_of_empty_or_foreign_answers_is_zero_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
     assert bleu4(["", "nothing here agrees at all"], REFERENCES[:2]) == 0
     assert bleu4_sentence(["", ""], REFERENCES[:2]) == 0
@@ -45,16 +68,20 @@ def test_exact_match_ignores_case_and_spaces_only() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "read"),
-    [("Yes, a car.", "yes"), ("  no.", "no"), ('"NO"', "no"), ("Nothing", ""), ("I say yes", ""), ("", "")],
-)
-def test_yes_no_is_the_first_word(answer: str, read: str) -> None:
+    [
+        ("Yes, a car.", "yes"), ("  no.", "no"), ('"NO"', "no"), ("Nothing", ""), ("", ""), ("I say yes", "yes"),
+        ("There is no anomaly in the video.", "no"), ("It is hard to say yes or no.", ""), ("No, or yes.", "no"),
+        ("A person falls. There is no car.", ""), ("Not normal", ""), ("**Yes**", "yes"),
+    ],
+)  # fmt: skip
+def test_yes_no_is_the_first_word_or_the_only_one_of_the_first_sentence(answer: str, read: str) -> None:
     assert yes_no(answer) == read
 
 
 def test_yes_no_by_hand() -> None:
     scores = yes_no_scores(["yes", "no", "maybe", "no"], ["yes", "yes", "yes", "no"])
-    assert scores == {"yes_no": 0.5, "yes_no_balanced": pytest.approx((1 / 3 + 1) / 2)}
-    assert yes_no_scores(["yes"], ["yes"]) == {"yes_no": 1.0}
+    assert scores == {"yes_no": 0.5, "yes_no_balanced": pytest.approx((1 / 3 + 1) / 2), "yes_no_read": 0.75}
+    assert yes_no_scores(["yes"], ["yes"]) == {"yes_no": 1.0, "yes_no_read": 1.0}
 
 
 def test_slots_count_where_the_reference_names_them() -> None:
@@ -117,3 +144,53 @@ def test_letters_of_any_script_survive() -> None:
     metric = TextScores()
     metric.update(["target"], ["Straße \u2028 \n 行人"], ["straße 行人"])
     assert metric.compute()["target"]["exact"] == 1.0
+
+
+def test_intervals_draw_videos_not_answers() -> None:
+    answers, references = ANSWERS * 4, REFERENCES * 4
+    result = text_scores("trajectory", answers, references, [f"v{i // 3}" for i in range(12)], bootstrap=30)
+    assert result["interval"]["bleu4"] == pytest.approx([result["bleu4"]] * 2)  # each video holds the same answers
+    result = text_scores("trajectory", answers, references, None, bootstrap=200)
+    for name in ("bleu4", "bleu4_sentence", "rouge_l", "meteor", "exact", "start"):
+        low, high = result["interval"][name]
+        assert low < (result["slots"] | result)[name] < high
+
+
+SIZE = (30, 60)
+
+
+def test_a_track_becomes_the_sentence_that_the_answers_are_read_by() -> None:
+    tracks = np.array([[1, 5, 50, 22, 59, 29], [1, 0, 0, 0, 9, 7], [2, 3, 25, 12, 34, 17]])
+    assert track_ways(tracks, SIZE) == [
+        "It starts at the upper left, moves down right and ends at the lower right.",
+        "It stays at the center.",
+    ]
+    assert track_ways(tracks[:0], SIZE) == []
+    assert closest("It stays at the center.", track_ways(tracks, SIZE)) == "It stays at the center."
+    assert closest("nothing", []) == ""
+
+
+def test_the_heat_goes_from_the_first_frame_with_a_region_to_the_last() -> None:
+    empty, left, right = (
+        np.empty((0, 5)),
+        np.array([[0, 12, 5, 17, 0.8]]),
+        np.array([[50, 12, 59, 17, 0.9], [0, 0, 1, 1, 0.7]]),
+    )
+    assert heat_way([empty, left, empty, right, empty], SIZE) == (
+        "It starts at the center left, moves right and ends at the center right."
+    )
+    assert heat_way([empty, empty], SIZE) == ""
+
+
+def test_answers_are_set_against_facts_by_what_they_say_only() -> None:
+    metric = TextScores()
+    metric.update(["heatmap"] * 3, ["Yes, a car.", "No.", ANSWERS[0]], ["Yes.", "Yes.", REFERENCES[1]])
+    result = metric.compute()["heatmap"]
+    assert {key: result[key] for key in ("count", "yes_no", "yes_no_read")} == {
+        "count": 3,
+        "yes_no": 0.5,
+        "yes_no_read": 1,
+    }
+    assert result["slots"] == {"start": 1.0, "end": 0.0, "direction": 1.0}
+    assert "bleu4" not in result
+    assert result["floor"] == {"slots": {"start": 1.0, "end": 1.0, "direction": 1.0}, "yes_no": 1.0}

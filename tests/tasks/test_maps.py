@@ -4,17 +4,8 @@ import pytest
 import torch
 
 from tiny import FRAMES, SIZE, batch, close
-from tvau.tasks.maps import MapScores, frame_scores, median_difference
-
-
-def test_a_frame_scores_the_mean_of_its_highest_pixels() -> None:
-    heatmaps = torch.zeros(1, 2, 20, 30)  # 0.5 % of 600 pixels are 3
-    heatmaps[0, 0, 0, :2] = torch.tensor([0.9, 0.6])
-    close(frame_scores(heatmaps), torch.tensor([[0.5, 0.0]]))
-
-
-def test_small_pictures_score_their_highest_pixel() -> None:
-    assert frame_scores(torch.tensor([[0.1, 0.7], [0.2, 0.3]])).item() == pytest.approx(0.7)
+from tvau.tasks.maps import MapScores, median_difference
+from tvau.types import Batch
 
 
 def test_the_median_difference_sees_what_moves_and_only_that() -> None:
@@ -27,14 +18,38 @@ def test_the_median_difference_sees_what_moves_and_only_that() -> None:
     close(median_difference(video), expected)
 
 
-def test_right_maps_score_one_and_wrong_ones_zero() -> None:
+def clips_with_boxes() -> Batch:
     clips = batch(2)
     assert clips["mask"].shape == (2, FRAMES, *SIZE)
+    box = (0, 0, SIZE[1] // 2 - 1, SIZE[0] // 2 - 1)
+    return {**clips, "boxes": [torch.tensor([(1, t, *box) for t in range(FRAMES // 2, FRAMES)])] * 2}
+
+
+def test_right_maps_score_one_and_wrong_ones_zero() -> None:
+    clips = clips_with_boxes()
     for heatmaps, best in ((clips["mask"].float(), 1.0), (1 - clips["mask"].float(), 0.0)):
-        scores = MapScores()
+        scores = MapScores(merl=True)
         scores.update(clips, heatmaps)
-        assert scores.seen
-        assert scores.compute()["pixel"]["auroc"] == pytest.approx(best, abs=1e-3)
+        results = scores.compute()
+        assert results["pixel"]["auroc"] == pytest.approx(best, abs=1e-3)
+        assert (results["region"]["rbdc"] == results["region"]["tbdc"] == 1) == bool(best)
+        assert results["region_merl"]["rbdc"] == best
     scores = MapScores()
     scores.update(clips, clips["mask"].float())
     assert scores.compute()["frame"]["micro_auc"] == 1.0
+
+
+def test_without_objects_there_are_no_regions_and_without_masks_no_scores() -> None:
+    scores = MapScores()
+    clips = batch(2)
+    scores.update(clips, clips["mask"].float())
+    assert set(scores.compute()) == {"frame", "pixel", "rule"}
+    del clips["mask"]
+    scores = MapScores()
+    found = scores.update(clips, torch.ones(2, FRAMES, *SIZE))
+    assert found[1][0].tolist() == [[0, 0, SIZE[1] - 1, SIZE[0] - 1, 1]]
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+def test_nothing_seen_gives_nothing() -> None:
+    assert MapScores().compute() == {}

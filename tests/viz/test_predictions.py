@@ -8,6 +8,8 @@ import pytest
 
 from tvau.data.video import open_video
 from tvau.errors import DataError
+from tvau.metrics.boxes import MapRule
+from tvau.metrics.files import read_detections
 from tvau.viz import predictions
 from tvau.viz.predictions import Dialog, write_prediction
 
@@ -35,7 +37,8 @@ def write(source: Path, out: Path, frames: list[int], scores: list[float]) -> No
 def test_all_files_are_written_and_nothing_else(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out" / "street"
     write(source, out, [0, 10, 20], [0.0, 1.0, 0.0])
-    assert sorted(p.name for p in out.iterdir()) == ["dialog.json", "dialog.txt", "overlay.mp4", "scores.csv"]
+    names = ["detections.txt", "dialog.json", "dialog.txt", "overlay.mp4", "scores.csv"]
+    assert sorted(p.name for p in out.iterdir()) == names
 
 
 def test_overlay_has_every_frame_and_heat_between_the_sampled_ones(source: Path, tmp_path: Path) -> None:
@@ -72,7 +75,8 @@ def test_a_source_that_breaks_midway_leaves_no_half_video(source: Path, tmp_path
     (source / "018.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"018\.png"):
         write(source, tmp_path / "out", [0], [0.5])
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["dialog.json", "dialog.txt", "scores.csv"]
+    names = ["detections.txt", "dialog.json", "dialog.txt", "scores.csv"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == names
 
 
 def test_a_file_that_was_whole_stays_when_writing_it_again_fails(tmp_path: Path) -> None:
@@ -101,3 +105,12 @@ def test_bad_input_is_refused_before_anything_is_written(
     with pytest.raises(DataError, match=said):
         write(source, tmp_path / "out", frames, scores)
     assert not (tmp_path / "out").exists()
+
+
+def test_boxes_stand_in_pixels_of_the_source(source: Path, tmp_path: Path) -> None:
+    heatmaps = np.zeros((2, 7, 13), np.float32)  # a seventh and a fifth of 49 x 65
+    heatmaps[1, 2:4, 5:6] = 0.75
+    write_prediction(
+        tmp_path / "out", source, np.array([3, 9]), heatmaps, np.zeros(2), DIALOGS, fps=5, rule=MapRule(0.7)
+    )
+    assert read_detections(tmp_path / "out" / "detections.txt").tolist() == [[9, 25, 14, 29, 27, 0.75]]

@@ -9,17 +9,22 @@ import numpy as np
 import pytest
 
 from tvau.errors import DataError
-from tvau.viz.report import Case, embedded, number, score_table, tables, write_report
+from tvau.viz.report import Case, Measured, Spread, embedded, number, score_table, tables, write_report
 
 TARGET: dict[str, Any] = {"count": 3, "bleu4": 0.61234, "exact": 0.0, "slots": {"class": 1.0}}
 TARGET["floor"] = {"bleu4": 0.4, "slots": {"class": 0.5}}
 RESULTS: dict[str, dict[str, Any]] = {
     "T-VAU": {
-        "test": {"frame": {"micro_auc": 0.9, "frames": 80}, "pixel": {"auroc": 0.99}, "text": {"target": TARGET}},
+        "test": {
+            "frame": {"micro_auc": 0.9, "frames": 80, "interval": {"micro_auc": [0.8, 0.96]}},
+            "pixel": {"auroc": 0.99, "auroc_error": 0.0002}, "region": {"rbdc": 0.5, "tbdc": 0.25, "boxes": 7},
+            "text": {"target": TARGET},
+        },
         "novel": {"frame": {"micro_auc": float("nan")}},
     },
     "median": {"test": {"frame": {"micro_auc": 0.6}}},
-}
+}  # fmt: skip
+CURVES = {"T-VAU": {"test": {"frame": {"roc": [[0, 0.5, 1], [0, 0.9, 1]]}, "region": {"rbdc": [[0], [0.4]]}}}}
 
 
 def case(name: str, known: bool, turns: list[tuple[str, str, str]]) -> Case:
@@ -54,16 +59,21 @@ class Page(HTMLParser):
 
 def test_numbers_look_the_same_everywhere() -> None:
     assert [number(v) for v in (0.12345, 1.0, 12, None, float("nan"), "x")] == ["0.123", "1.000", "12", "-", "-", "x"]
+    assert [number(v) for v in (0.0, 0.00012)] == ["0.000", "0.0001"]
+    assert number(Spread(0.5, 0.01)) == "0.500 ± 0.010"
+    assert number(Measured(0.5, 0.4, 0.58)) == "0.500 ±0.090"
 
 
 def test_tables_hold_every_method_and_the_floor() -> None:
-    maps, target = tables(RESULTS)
-    assert maps.header == ("split", "method", "frame AUC micro", "frames", "pixel AUROC")
-    assert maps.rows == (
-        ("test", "T-VAU", "0.900", "80", "0.990"),
-        ("test", "median", "0.600", "-", "-"),
-        ("novel", "T-VAU", "-", "-", "-"),
+    frames, pixels, regions, target = tables(RESULTS)
+    assert frames.header == ("split", "method", "AUC micro", "frames")
+    assert frames.rows == (
+        ("test", "T-VAU", "0.900 ±0.080", "80"),
+        ("test", "median", "0.600", "-"),
+        ("novel", "T-VAU", "-", "-"),
     )
+    assert (pixels.header[2:], pixels.rows[0][2:]) == (("AUROC", "binning"), ("0.990", "0.0002"))
+    assert (regions.header[2:], regions.rows[0][2:]) == (("RBDC", "TBDC", "boxes"), ("0.500", "0.250", "7"))
     assert target.header == ("split", "method", "count", "BLEU-4", "exact", "class")
     assert target.rows[0][2:] == ("3", "0.612", "0.000", "1.000")
     assert target.rows[1][1].startswith("floor")
@@ -72,7 +82,7 @@ def test_tables_hold_every_method_and_the_floor() -> None:
 
 def test_score_table_is_aligned_markdown() -> None:
     blocks = score_table(RESULTS).split("\n\n")
-    assert blocks[0] == "### Maps: frames and pixels"
+    assert blocks[0] == "### Maps: frames"
     lines = blocks[1].splitlines()
     assert len({len(line) for line in lines}) == 1
     assert len(lines) == 5
@@ -84,12 +94,12 @@ def test_report_is_one_well_formed_page_that_needs_nothing_beside_it(tmp_path: P
     turns = [("Any <anomaly>?", "Yes & no.", "Yes."), ("Where?", "At the center.", "")]
     path = tmp_path / "deep" / "report.html"
     cases = [case("clip 1", True, turns), case("clip 2", False, [("Q", "A", "")])]
-    write_report(path, "A <title>", RESULTS, cases, {"seed": "0"})
+    write_report(path, "A <title>", RESULTS, cases, {"seed": "0"}, CURVES)
     html = path.read_text("utf-8")
     page = Page(html)
     assert page.open == []
     assert list(path.parent.iterdir()) == [path]
-    assert len(page.sources) == (3 * 4 + 1) + (2 * 4 + 1)
+    assert len(page.sources) == 1 + (3 * 4 + 1) + (2 * 4 + 1)  # the curves first
     for source in page.sources:
         kind, data = source.split(";base64,")
         assert kind in ("data:image/jpeg", "data:image/png")

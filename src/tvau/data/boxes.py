@@ -1,10 +1,15 @@
 """Track files: where each abnormal object is, frame by frame."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil, floor
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tvau.data.tracks import read_text
+from tvau.data.video import Size
 from tvau.errors import DataError
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels, from the upper left corner; x1 and y1 exclusive
@@ -16,6 +21,24 @@ class BoxTrack:
 
     id: int
     boxes: dict[int, Box]
+
+
+def clip_boxes(tracks: Iterable[BoxTrack], frames: Sequence[int], size: Size, shape: Size) -> NDArray[np.int64]:
+    """The boxes of a clip's frames, resized: [n, 6], track, index in the clip, x1, y1, x2, y2 in pixels, inclusive.
+
+    Args:
+        tracks: of the video, in pixels of a picture of `size` (height, width).
+        frames: of the clip.
+        size, shape: (height, width) of the video's pictures and of the clip's.
+    """
+    y, x = shape[0] / size[0], shape[1] / size[1]
+    rows = [
+        (track.id, at, floor(box[0] * x), floor(box[1] * y), ceil(box[2] * x) - 1, ceil(box[3] * y) - 1)
+        for track in tracks
+        for at, frame in enumerate(frames)
+        if (box := track.boxes.get(int(frame))) is not None
+    ]
+    return np.array(rows, np.int64).reshape(-1, 6)
 
 
 def read_shanghaitech_tracks(path: Path) -> list[BoxTrack]:

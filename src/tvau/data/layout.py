@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tvau.data.boxes import BoxTrack
+from tvau.data.boxes import BoxTrack, clip_boxes
 from tvau.data.clips import spread, windows
 from tvau.data.dialogs import Dialog, read_dialogs
 from tvau.data.masks import Truth
@@ -86,18 +86,22 @@ class LabelledDataset(ClipDataset):
         ids: also give the maps of ALL objects.
         on_broken: "fail", or "skip" a video that cannot be read.
         fps: frames a second of frame folders.
+        tracks: of each video, where the data set has them in files; None: it has none.
     """
 
     def __init__(
         self, clips: Sequence[Clip], truths: Mapping[str, Truth], size: Size | None, ids: bool = False,
-        on_broken: OnBroken = "fail", fps: float | None = None,
+        on_broken: OnBroken = "fail", fps: float | None = None, tracks: Mapping[str, Sequence[BoxTrack]] | None = None,
     ) -> None:  # fmt: skip
         super().__init__(clips, size, on_broken, fps)
-        self.truths, self.size, self.ids = truths, size, ids
+        self.truths, self.size, self.ids, self.tracks = truths, size, ids, tracks
 
     def truth(self, clip: Clip, size: Size) -> dict[str, Tensor]:
-        """`mask` bool [T, H, W] where there are masks and, if asked for, `ids` uint8 [T, H, W]."""
-        read = self.truths[clip.name].read(clip.frames, size, self.size or size, self.ids)
+        """What is known of: `mask` bool [T, H, W], `boxes` int64 [n, 6] and, if asked for, `ids` uint8 [T, H, W]."""
+        shape = self.size or size
+        read = self.truths[clip.name].read(clip.frames, size, shape, self.ids)
+        if self.tracks is not None:
+            read["boxes"] = clip_boxes(self.tracks.get(clip.name, ()), clip.frames, size, shape)
         return {key: torch.from_numpy(values) for key, values in read.items()}
 
 
@@ -173,7 +177,12 @@ class LabelledVideos(VideoDataModule):
                 warnings.warn(f"Skipped {video}: {error}", stacklevel=2)
         if not clips:
             raise DataError(f"{self.root}: no clip in the split {name!r} ({len(names)} videos, clips={self.kind!r}).")
-        return LabelledDataset(clips, truths, self.size, self.ids, self.on_broken, layout.fps)
+        tracks = {video: layout.boxes(video) or [] for video in truths}
+        # a data set without tracks has no regions to be scored; one that lacks a few is not scored as if it had none
+        known = any(tracks.values()) and all(tracks[clip.name] for clip in clips if clip.abnormal)
+        return LabelledDataset(
+            clips, truths, self.size, self.ids, self.on_broken, layout.fps, tracks if known else None
+        )
 
     def _dialogs(self, layout: Layout) -> dict[str, list[Dialog]]:
         path = Path(self.root) / self.dialogs

@@ -136,15 +136,18 @@ class IdMaps(Truth):
         return np.asarray(self.read([frame], size, size)["mask"][0])
 
     def read(self, frames: Sequence[int], size: Size, shape: Size, ids: bool = False) -> dict[str, NDArray[Any]]:
-        """`mask` bool [T, h, w], and `ids` uint8 [T, h, w] of ALL objects if asked for."""
+        """`mask` bool [T, h, w], `boxes` int64 [n, 6], and `ids` uint8 [T, h, w] of ALL objects if asked for."""
         maps = np.zeros((len(frames), *shape), np.uint8)
         mask = np.zeros(maps.shape, bool)
+        boxes: list[tuple[int, ...]] = []
         for at, frame in enumerate(frames):
             active = self.active(frame)
             if active or (ids and frame in self.mapped):
                 maps[at] = read_id_map(self.path(frame), size, shape)
                 mask[at] = np.isin(maps[at], active)
-        return {"mask": mask, "ids": maps} if ids else {"mask": mask}
+                boxes += [(ident, at, *box) for ident in sorted({*active}) if (box := box_of(maps[at] == ident))]
+        out = {"mask": mask, "boxes": np.array(boxes, np.int64).reshape(-1, 6)}
+        return out | {"ids": maps} if ids else out
 
 
 class MaskStack(Truth):
@@ -329,3 +332,9 @@ def _open_npy(path: Path, dimensions: int) -> NDArray[Any]:
 
 def _uneven(path: Path, shape: tuple[int, ...], total: int) -> DataError:
     return DataError(f"{path}: its shape is {shape}, but the video has {total} frames; are they of the same release?")
+
+
+def box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
+    """The box around the pixels of a mask [H, W]: x1, y1, x2, y2, inclusive; None where it has none."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return (int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])) if len(rows) else None

@@ -18,6 +18,7 @@ from tvau.errors import DataError
 from tvau.types import Batch, Sample, Turn
 
 OnBroken = Literal["fail", "skip"]
+RAGGED = ("boxes",)  # tensors whose number of rows differs from sample to sample
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ class ClipStream(IterableDataset[Batch]):
         return [clip for at, (_, clips) in enumerate(videos) if at % every == mine for clip in clips]
 
     def __len__(self) -> int:
-        """Batches of this process."""
-        return sum(-(-len(self._share(worker)) // self.batch_size) for worker in range(self.workers))
+        """Batches of this process, and 1 where it has none: one with 0 would be left out of sums of scores, too."""
+        return max(sum(-(-len(self._share(worker)) // self.batch_size) for worker in range(self.workers)), 1)
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
@@ -130,7 +131,7 @@ class ClipStream(IterableDataset[Batch]):
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Samples side by side: tensors are stacked, everything else becomes a list.
+    """Samples side by side: tensors are stacked, everything else (and what is RAGGED) becomes a list.
 
     Raises:
         DataError: videos of unequal shape.
@@ -143,7 +144,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
         )
     keys = [key for key in samples[0] if all(key in sample for sample in samples)]
     columns: dict[str, list[Any]] = {key: [cast(dict[str, Any], s)[key] for s in samples] for key in keys}
-    return cast(Batch, {k: torch.stack(v) if isinstance(v[0], Tensor) else v for k, v in columns.items()})
+    stacked = {k for k, v in columns.items() if isinstance(v[0], Tensor) and k not in RAGGED}
+    return cast(Batch, {k: torch.stack(v) if k in stacked else v for k, v in columns.items()})
 
 
 class VideoDataModule(lightning.LightningDataModule, ABC):

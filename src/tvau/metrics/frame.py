@@ -1,19 +1,43 @@
-"""Scores a frame: area under the ROC curve in its three conventions, and average precision.
+"""Scores a frame: from heatmaps to a score a frame, areas under the ROC curve in three conventions, average precision.
 
-No score is ever normalised by statistics of the test videos, and nothing is smoothed here.
+No score is ever normalised by statistics of the test videos; that would lift every normal video, too, up to 1.
 """
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import torch
-from sklearn.metrics import average_precision_score, roc_auc_score
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tvau.errors import DataError
-from tvau.metrics.rows import RowMetric, check_unit
+from tvau.metrics.curves import Levels, areas, roc, thinned
+from tvau.metrics.intervals import intervals
+from tvau.metrics.rows import RowMetric, check_unit, video_key
+
+SHARE = 0.005  # of the pixels of a frame, fixed beforehand: about what a person covers
+Video = tuple[NDArray[np.float64], NDArray[np.bool_]]  # scores [N], labels [N]
+
+
+def frame_scores(heatmaps: Tensor) -> Tensor:
+    """Score of a frame: mean of its highest 0.5 % of pixels; [..., T, H, W] in [0, 1] -> [..., T] in [0, 1]."""
+    pixels = heatmaps.flatten(-2)
+    return pixels.topk(max(int(pixels.shape[-1] * SHARE), 1), -1).values.mean(-1).clamp(0, 1)
+
+
+def smooth(scores: NDArray[np.floating], width: float) -> NDArray[np.float64]:
+    """Frame scores [N] of one video under a Gaussian of standard deviation `width` frames, its edges repeated.
+
+    Width 0 leaves them as they are. The width is fixed beforehand or chosen on validation videos, never on test ones.
+    """
+    scores = np.asarray(scores, np.float64)
+    if width <= 0 or len(scores) < 2:
+        return scores
+    kernel = cv2.getGaussianKernel(2 * int(4 * width + 0.5) + 1, width)
+    smoothed = cv2.sepFilter2D(scores[None], cv2.CV_64F, kernel, np.ones(1), borderType=cv2.BORDER_REPLICATE)
+    return np.clip(np.asarray(smoothed[0], np.float64), 0, 1)
 
 
 class MacroAUC(NamedTuple):
@@ -25,11 +49,15 @@ class MacroAUC(NamedTuple):
     videos_both: int  # number of videos behind `both`
 
 
-def _auc(scores: np.ndarray, labels: np.ndarray) -> float:
-    return float(roc_auc_score(labels, scores)) if 0 < labels.sum() < len(labels) else float("nan")
+def _areas(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> dict[str, float]:
+    return areas(*Levels.of(scores, labels).counts())
 
 
-def _checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _auc(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
+    return _areas(scores, labels).get("auroc", float("nan"))
+
+
+def _checked(scores: NDArray[Any], labels: NDArray[Any]) -> Video:
     scores, labels = np.asarray(scores, dtype=np.float64), np.asarray(labels)
     if scores.shape != labels.shape or scores.ndim != 1:
         raise DataError(f"frame scores of shape {scores.shape} and labels of shape {labels.shape}; expected two lists "
@@ -40,7 +68,7 @@ def _checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nda
     return scores, labels.astype(bool)
 
 
-def micro_auc(scores: np.ndarray, labels: np.ndarray) -> float:
+def micro_auc(scores: NDArray[Any], labels: NDArray[Any]) -> float:
     """AUC over all frames of all videos together.
 
     Args:
@@ -56,34 +84,36 @@ def micro_auc(scores: np.ndarray, labels: np.ndarray) -> float:
     return _auc(*_checked(scores, labels))
 
 
-def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
+def average_precision(scores: NDArray[Any], labels: NDArray[Any]) -> float:
     """Average precision over all frames together (scikit-learn's definition); NaN without abnormal frames.
 
     Arguments and errors as in `micro_auc`.
     """
     scores, labels = _checked(scores, labels)
-    return float(average_precision_score(labels, scores)) if labels.any() else float("nan")
+    return _areas(scores, labels).get("average_precision", float("nan"))
 
 
-def macro_auc(videos: Sequence[tuple[np.ndarray, np.ndarray]]) -> MacroAUC:
+def macro_auc(videos: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> MacroAUC:
     """Mean of the AUC over videos, each given as (scores [N], labels [N]).
 
     The padded convention (Georgescu et al., TPAMI 2021) defines a value for a video of one class too, and gives an
     all-abnormal video about 1 whatever the detector does: read it beside `both`.
     """
     checked = [_checked(*video) for video in videos]
-    padded = [_auc(np.r_[0.0, scores, 1.0], np.r_[False, labels, True]) for scores, labels in checked]
-    both = [_auc(scores, labels) for scores, labels in checked if 0 < labels.sum() < len(labels)]
-    return MacroAUC(_mean(padded), _mean(both), len(padded), len(both))
+    padded, both = _by_video(checked)
+    defined = np.isfinite(both)
+    return MacroAUC(_mean(padded), _mean(both[defined]), len(padded), int(defined.sum()))
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else float("nan")
+def _by_video(videos: Sequence[Video]) -> NDArray[np.float64]:
+    """AUC of each video, padded and as it is (NaN for one class): [2, videos]."""
+    padded = [_auc(np.r_[0.0, scores, 1.0], np.r_[False, labels, True]) for scores, labels in videos]
+    return np.array([padded, [_auc(*video) for video in videos]])
 
 
-def video_key(name: str) -> int:
-    """A name as an int64, equal in every process, so that it can be gathered with the scores."""
-    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)
+def _mean(values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> float:
+    weights = np.ones(len(values)) if weights is None else weights
+    return float(weights @ values / weights.sum()) if weights.sum() else float("nan")
 
 
 class FrameScores(RowMetric):
@@ -91,13 +121,18 @@ class FrameScores(RowMetric):
 
     A frame that several overlapping clips see gets their mean score; a clip that comes twice (a distributed sampler
     repeats clips to fill its last round) counts once. A frame is abnormal where any clip says so.
+
+    Args:
+        smoothing: width of the Gaussian over the scores of each video, see `smooth`; 0: none.
+        bootstrap: resamplings of the videos behind the intervals; 0: none.
     """
 
     keys: list[Tensor]
     scores: list[Tensor]
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, smoothing: float = 0.0, bootstrap: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.smoothing, self.bootstrap = smoothing, bootstrap
         self.add_rows("keys", 4, dtype=torch.int64)  # video, first frame of the clip, frame, label
         self.add_rows("scores", dtype=torch.float32)
 
@@ -122,29 +157,52 @@ class FrameScores(RowMetric):
         self.keys.append(torch.stack([c.long().flatten() for c in columns], dim=1).to(self.device))  # [B*T, 4]
         self.scores.append(scores.detach().float().flatten().to(self.device))
 
-    def videos(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """(scores [N], labels [N]) of each video, frames in order."""
+    def videos(self) -> list[Video]:
+        """(scores [N], labels [N]) of each video, frames in order, scores smoothed."""
         keys, first = np.unique(self.all_rows("keys").numpy(), axis=0, return_index=True)  # repeated clips drop out
         scores = self.all_rows("scores").double().numpy()[first]
         frames, row = np.unique(keys[:, [0, 2]], axis=0, return_inverse=True)
         mean = np.bincount(row, scores, len(frames)) / np.bincount(row, minlength=len(frames))
         labels = np.bincount(row, keys[:, 3], len(frames)) > 0
         starts = np.flatnonzero(np.diff(frames[:, 0])) + 1  # rows are sorted by video, then frame
-        return list(zip(np.split(mean, starts), np.split(labels, starts), strict=True)) if len(frames) else []
+        parts = zip(np.split(mean, starts), np.split(labels, starts), strict=True)
+        return [(smooth(own, self.smoothing), truth) for own, truth in parts] if len(frames) else []
 
-    def compute(self) -> dict[str, float | int]:
-        """micro_auc, macro_auc_padded, macro_auc_both, average_precision, and the numbers behind them.
+    def compute(self) -> dict[str, Any]:
+        """What `frame_summary` gives."""
+        return frame_summary(self.videos(), self.bootstrap)
 
-        Keys of undefined scores are left out.
-        """
-        videos = self.videos()
-        scores, labels = (np.concatenate([v[i] for v in videos]) if videos else np.empty(0) for i in (0, 1))
-        macro = macro_auc(videos)
-        result = {
-            "micro_auc": micro_auc(scores, labels),
-            "macro_auc_padded": macro.padded,
-            "macro_auc_both": macro.both,
-            "average_precision": average_precision(scores, labels),
+
+def frame_summary(videos: Sequence[Video], bootstrap: int = 0) -> dict[str, Any]:
+    """All scores of frames: micro_auc, macro_auc_padded, macro_auc_both, average_precision, and what is behind them.
+
+    Also interval (by the name of the score), curves (roc), frames, abnormal_frames, videos and videos_both; undefined
+    scores are left out, and without a video everything but the counts.
+
+    Raises:
+        DataError: scores outside [0, 1] or not finite, unequal lengths, other labels.
+    """
+    checked = [_checked(*video) for video in videos]
+    scores = np.concatenate([np.empty(0), *(video[0] for video in checked)])
+    labels = np.concatenate([np.empty(0, bool), *(video[1] for video in checked)])
+    owner = np.repeat(np.arange(len(checked)), [len(video[0]) for video in checked])
+    levels, (padded, both) = Levels.of(scores, labels), _by_video(checked)
+    defined = np.isfinite(both)
+
+    def score(weights: NDArray[np.float64]) -> dict[str, float]:
+        micro = areas(*levels.counts(weights[owner]))
+        found = {
+            "micro_auc": micro.get("auroc", np.nan),
+            "macro_auc_padded": _mean(padded, weights),
+            "macro_auc_both": _mean(both[defined], weights[defined]),
+            "average_precision": micro.get("average_precision", np.nan),
         }
-        counts = {"frames": len(scores), "videos": macro.videos, "videos_both": macro.videos_both}
-        return {key: value for key, value in result.items() if not np.isnan(value)} | counts
+        return {name: float(value) for name, value in found.items() if np.isfinite(value)}
+
+    counts = {"frames": len(scores), "abnormal_frames": int(labels.sum()), "videos": len(checked),
+              "videos_both": int(defined.sum())}  # fmt: skip
+    result: dict[str, Any] = score(np.ones(len(checked))) | counts
+    if 0 < labels.sum() < len(labels):
+        result["interval"] = intervals(score, len(checked), bootstrap)
+        result["curves"] = {"roc": thinned(*roc(*levels.counts()))}
+    return result

@@ -1,5 +1,6 @@
 """What the metrics share: states that grow by rows, and the check of scores."""
 
+from hashlib import blake2b
 from typing import Any
 
 import torch
@@ -28,6 +29,11 @@ def check_unit(scores: Tensor, what: str) -> None:
     low, high = float(scores.min()), float(scores.max())
     if low < 0 or high > 1:
         raise DataError(f"{what}: scores from {low:.3g} to {high:.3g}; expected [0, 1]: probabilities, not logits.")
+
+
+def video_key(name: str) -> int:
+    """A name as an int64, equal in every process, so that it can be gathered with the scores."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 class RowMetric(Metric):

@@ -1,81 +1,119 @@
-"""Scores of answers: how they are worded (BLEU-4) and what they say (slots, yes or no), with the floor of each.
+"""Scores of answers: how they are worded and what they say (slots, yes or no), with the floor of each.
 
-Tokens, for BLEU: the sentence in small letters, cut into words and single punctuation marks.
-
-BLEU rewards boilerplate, so each score comes with its floor: what somebody gets who always gives one and the same
-answer without looking at the video.
+BLEU and its kin reward boilerplate, so each score comes with its floor: what somebody gets who always gives one and the
+same answer without looking at the video. Two tasks are no questions of a dialog: "track" sets what a trajectory answer
+names against the true track, "heatmap" what the answers say against the model's own heatmap (`tvau.metrics.motion`).
 """
 
 import json
 import re
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from nltk.translate.bleu_score import SmoothingFunction, corpus_bleu, sentence_bleu
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tvau.data.language import SLOTS, slots
 from tvau.errors import DataError
+from tvau.metrics.intervals import intervals
 from tvau.metrics.rows import RowMetric
+from tvau.metrics.wording import (
+    bleu4,
+    bleu_counts,
+    bleu_of,
+    is_exact,
+    mean,
+    meteor,
+    rouge_l,
+    sentence_bleu4,
+    tokens,
+)
 
-YES_NO_TASK = "judgement"
+YES_NO_TASKS = ("judgement", "heatmap")
+FACTS = ("track", "heatmap")  # tasks whose references are facts, not wording
 CONSTANTS = 10  # how many of the most frequent reference answers are tried as the constant answer of the floor
-
-
-def tokens(text: str) -> list[str]:
-    """Small letters, words and single punctuation marks."""
-    return re.findall(r"\w+|[^\w\s]", text.lower())
-
-
-def bleu4(answers: Sequence[str], references: Sequence[str]) -> float:
-    """Corpus BLEU-4 of nltk, one reference an answer, no smoothing; 0 where no four words in a row agree."""
-    if not answers:
-        return 0.0
-    with warnings.catch_warnings():  # nltk warns wherever there is no common 4-gram
-        warnings.simplefilter("ignore", UserWarning)
-        score = corpus_bleu([[tokens(r)] for r in references], [tokens(a) for a in answers])
-    return float(score) if score > 1e-9 else 0.0  # nltk gives the smallest float for "no overlap"
-
-
-def bleu4_sentence(answers: Sequence[str], references: Sequence[str]) -> float:
-    """Mean over sentences of BLEU-4 with nltk's smoothing method 1 (Chen and Cherry, 2014).
-
-    A sentence shorter than four tokens stays below 1 even where it is right: for such answers read the exact match.
-    """
-    smooth = SmoothingFunction().method1
-    scores = [
-        float(sentence_bleu([tokens(r)], tokens(a), smoothing_function=smooth)) if tokens(a) else 0.0
-        for a, r in zip(answers, references, strict=True)
-    ]
-    return sum(scores) / max(len(scores), 1)
-
-
-def exact(answers: Sequence[str], references: Sequence[str]) -> float:
-    """Share of answers with the tokens of the reference: case and spaces do not count, words and marks do."""
-    hits = [tokens(a) == tokens(r) for a, r in zip(answers, references, strict=True)]
-    return sum(hits) / max(len(hits), 1)
+WORDING = {"bleu4_sentence": sentence_bleu4, "rouge_l": rouge_l, "meteor": meteor, "exact": is_exact}
 
 
 def yes_no(answer: str) -> str:
-    """ "yes" or "no" where that is the first word of the answer, in any case and whatever marks follow; else ""."""
-    first = re.match(r"\W*(\w+)", answer.lower())
-    return first[1] if first and first[1] in ("yes", "no") else ""
+    """ "yes", "no", or "" where an answer says neither.
+
+    The rule: the first word, if it is yes or no; otherwise the one of the two words that the first sentence holds, if
+    it holds only one of them ("There is no anomaly." is a no). Case and marks do not count.
+    """
+    sentence = re.match(r"\W*([^.!?\n]*)", answer.lower())
+    words = re.findall(r"\w+", sentence[1] if sentence else "")
+    if words and words[0] in ("yes", "no"):
+        return str(words[0])
+    said = {word for word in words if word in ("yes", "no")}
+    return said.pop() if len(said) == 1 else ""
+
+
+class Column(NamedTuple):
+    """A score of each answer, and which answers it counts for."""
+
+    values: NDArray[np.float64]  # [N]
+    counted: NDArray[np.float64]  # [N], 1 or 0
+
+    def mean(self, weights: NDArray[np.float64]) -> float:
+        """Weighted mean over the counted answers; NaN where there are none."""
+        total = weights @ self.counted
+        return float(weights @ (self.values * self.counted) / total) if total else float("nan")
+
+
+class Answers:
+    """What is found out once about each answer to one task; every score is then a matter of adding up.
+
+    Args:
+        task: as in `Turn`, or one of FACTS.
+        answers, references: N of each.
+    """
+
+    def __init__(self, task: str, answers: Sequence[str], references: Sequence[str]) -> None:
+        pairs = list(zip(answers, references, strict=True))
+        self.size = len(pairs)
+        self.columns: dict[str, Column] = {}
+        self.bleu: NDArray[np.int64] | None = None
+        if task not in FACTS:
+            self.bleu = np.array([bleu_counts(a, r) for a, r in pairs]).reshape(-1, 10)
+            for name, score in WORDING.items():
+                self._add(name, [(float(score(a, r)), True) for a, r in pairs])
+        self.slots = []
+        if task != "environment":  # places and crowds are no slots: "a parking lot" would be read as an action
+            read = [(slots(a), slots(r)) for a, r in pairs]
+            self.slots = [slot for slot in SLOTS if any(slot in right for _, right in read)]
+            for slot in self.slots:
+                self._add(slot, [(said.get(slot) == right.get(slot), slot in right) for said, right in read])
+        if task in YES_NO_TASKS:
+            words = [(yes_no(a), yes_no(r)) for a, r in pairs]
+            self._add("yes_no", [(said == right, bool(right)) for said, right in words])
+            self._add("yes_no_read", [(bool(said), bool(right)) for said, right in words])
+            for word in ("yes", "no"):
+                self._add(f"_{word}", [(said == right, right == word) for said, right in words])
+
+    def _add(self, name: str, rows: Sequence[tuple[float, bool]]) -> None:
+        self.columns[name] = Column(*np.array(rows, float).reshape(-1, 2).T)
+
+    def scores(self, weights: NDArray[np.float64]) -> dict[str, float]:
+        """Every score, slots by their names, each answer counted `weights` times [N]; undefined ones are left out."""
+        found = {} if self.bleu is None else {"bleu4": bleu_of(weights @ self.bleu)}
+        found |= {name: column.mean(weights) for name, column in self.columns.items()}
+        if "_yes" in found:
+            found["yes_no_balanced"] = (found["_yes"] + found["_no"]) / 2
+        return {name: value for name, value in found.items() if np.isfinite(value) and not name.startswith("_")}
 
 
 def yes_no_scores(answers: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Accuracy of yes and no, plain and balanced (mean of the accuracy on yes and on no).
+    """Accuracy of yes and no: plain, balanced (mean of the accuracy on yes and on no), and the share that was readable.
 
     An answer that is neither is wrong; references that are neither are left out. The balanced one is absent unless
     the references have both.
     """
-    pairs = [(yes_no(a), yes_no(r)) for a, r in zip(answers, references, strict=True) if yes_no(r)]
-    hits = {word: [a == r for a, r in pairs if r == word] for word in ("yes", "no")}
-    rates = [sum(h) / len(h) for h in hits.values() if h]
-    scores = {"yes_no": sum(map(sum, hits.values())) / len(pairs)} if pairs else {}
-    return scores | ({"yes_no_balanced": sum(rates) / 2} if len(rates) == 2 else {})
+    scores = Answers("heatmap", answers, references).scores(np.ones(len(answers)))
+    return {name: value for name, value in scores.items() if name.startswith("yes_no")}
 
 
 def slot_scores(answers: Sequence[str], references: Sequence[str]) -> tuple[dict[str, float], dict[str, float]]:
@@ -83,11 +121,11 @@ def slot_scores(answers: Sequence[str], references: Sequence[str]) -> tuple[dict
 
     A slot counts where the reference names it; an answer that does not name it there is wrong.
     """
-    pairs = [(slots(a), slots(r)) for a, r in zip(answers, references, strict=True)]
-    named = {s: [(a.get(s), r[s]) for a, r in pairs if s in r] for s in SLOTS}
-    accuracy = {s: sum(a == r for a, r in found) / len(found) for s, found in named.items() if found}
-    most = {s: Counter(r for _, r in found).most_common(1)[0][1] / len(found) for s, found in named.items() if found}
-    return accuracy, most
+    scored = Answers("track", answers, references)
+    scores = scored.scores(np.ones(scored.size))
+    named = {slot: [r[slot] for r in map(slots, references) if slot in r] for slot in scored.slots}
+    most = {slot: Counter(values).most_common(1)[0][1] / len(values) for slot, values in named.items()}
+    return {slot: scores[slot] for slot in scored.slots}, most
 
 
 def constant_answer(references: Sequence[str]) -> str:
@@ -96,48 +134,62 @@ def constant_answer(references: Sequence[str]) -> str:
     return max(candidates, key=lambda text: bleu4([text] * len(references), references))
 
 
-def text_scores(task: str, answers: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
+def text_scores(
+    task: str,
+    answers: Sequence[str],
+    references: Sequence[str],
+    videos: Sequence[str] | None = None,
+    bootstrap: int = 0,
+) -> dict[str, Any]:
     """All scores of the answers to one task, with their floors.
 
+    Args:
+        task: as in `Turn`, or "track" or "heatmap".
+        answers, references: N of each.
+        videos: the video of each answer, for the intervals; None: each answer stands for itself.
+        bootstrap: resamplings of the videos behind the intervals; 0: none.
+
     Returns:
-        bleu4, bleu4_sentence, exact, count, slots {slot: accuracy}, for the judgement also yes_no and
-        yes_no_balanced, and floor: the same keys. The floor of BLEU and exact match is a constant answer chosen from
-        these references themselves, that of slots and yes_no the share of the most frequent value (an upper bound of
-        what can be had without looking), that of yes_no_balanced 0.5.
+        count, bleu4, bleu4_sentence, rouge_l, meteor, exact, slots {slot: accuracy}, where there is yes and no also
+        yes_no, yes_no_balanced and yes_no_read, interval {score: [low, high]}, and floor: the same keys. The floor of
+        the wording is a constant answer chosen from these references themselves, that of slots and yes_no the share of
+        the most frequent value (an upper bound of what can be had without looking), that of yes_no_balanced 0.5.
     """
     if not references:
         return {"count": 0}
-    constant = [constant_answer(references)] * len(references)
-    # places and crowds are no slots: "a parking lot" would be read as an action
-    named, most = ({}, {}) if task == "environment" else slot_scores(answers, references)
-    scores: dict[str, Any] = {
-        "count": len(references),
-        "bleu4": bleu4(answers, references),
-        "bleu4_sentence": bleu4_sentence(answers, references),
-        "exact": exact(answers, references),
-        "slots": named,
-    }
-    floor: dict[str, Any] = {
-        "answer": constant[0],
-        "bleu4": bleu4(constant, references),
-        "bleu4_sentence": bleu4_sentence(constant, references),
-        "exact": Counter(" ".join(tokens(r)) for r in references).most_common(1)[0][1] / len(references),
-        "slots": most,
-    }
-    if task == YES_NO_TASK:
-        scores |= yes_no_scores(answers, references)
-        plain = [yes_no_scores([word] * len(references), references).get("yes_no", 0.0) for word in ("yes", "no")]
-        floor |= {"yes_no": max(plain)} | ({"yes_no_balanced": 0.5} if "yes_no_balanced" in scores else {})
-    return scores | {"floor": floor}
+    scored = Answers(task, answers, references)
+    names, owner = np.unique(list(map(str, range(len(answers))) if videos is None else videos), return_inverse=True)
+    found = scored.scores(np.ones(scored.size))
+    named = {slot: found.pop(slot) for slot in scored.slots}
+    result: dict[str, Any] = {"count": len(references), **found, "slots": named}
+    if bootstrap:
+        result["interval"] = intervals(lambda weights: scored.scores(weights[owner]), len(names), bootstrap)
+    floor: dict[str, Any] = {"slots": slot_scores(answers, references)[1] if scored.slots else {}}
+    if task not in FACTS:
+        constant = constant_answer(references)
+        floor |= {"answer": constant, "bleu4": bleu4([constant] * len(references), references)}
+        floor |= {name: mean([float(score(constant, r)) for r in references]) for name, score in WORDING.items()}
+        most = Counter(" ".join(tokens(r)) for r in references).most_common(1)[0][1]
+        floor["exact"] = most / len(references)
+    if "yes_no" in found:
+        read = [word for word in map(yes_no, references) if word]
+        floor["yes_no"] = max(Counter(read).values()) / len(read)
+        floor |= {"yes_no_balanced": 0.5} if "yes_no_balanced" in found else {}
+    return result | {"floor": floor}
 
 
 class TextScores(RowMetric):
-    """All answers of a split, by task; text travels between processes as JSON lines in bytes."""
+    """All answers of a split, by task; text travels between processes as JSON lines in bytes.
+
+    Args:
+        bootstrap: resamplings of the videos behind the intervals; 0: none.
+    """
 
     lines: list[Tensor]
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, bootstrap: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.bootstrap = bootstrap
         self.add_rows("lines", dtype=torch.uint8)
 
     def update(
@@ -172,7 +224,11 @@ class TextScores(RowMetric):
         """{task: scores} as `text_scores` gives them, tasks in order of their names."""
         rows = [tuple(json.loads(line)) for line in self.all_rows("lines").numpy().tobytes().splitlines()]
         once = list(dict.fromkeys(row for row in rows if row[0] is not None)) + [r for r in rows if r[0] is None]
-        by_task: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for _, task, answer, reference in sorted(once, key=lambda row: row[1:]):  # the same order in every layout
-            by_task[task].append((answer, reference))
-        return {task: text_scores(task, *zip(*pairs, strict=True)) for task, pairs in by_task.items()}
+        by_task: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+        # the same order in every layout of processes
+        for at, (clip, task, answer, reference) in enumerate(sorted(once, key=lambda r: (r[1:], r[0] or ""))):
+            by_task[task].append((answer, reference, str(at) if clip is None else clip.rsplit(":", 1)[0]))
+        return {
+            task: text_scores(task, *zip(*rows, strict=True), bootstrap=self.bootstrap)
+            for task, rows in by_task.items()
+        }

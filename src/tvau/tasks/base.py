@@ -1,6 +1,7 @@
 """What the stages share: the optimizer, small checkpoints bound to their backbone, and results as JSON."""
 
 import json
+from collections.abc import Mapping
 from math import cos, pi
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from torch.optim.lr_scheduler import LambdaLR
 from tvau.backbones import VideoLVLM
 from tvau.errors import CheckpointError
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder
+from tvau.metrics.boxes import MapRule
 from tvau.model import TVAU
+from tvau.viz.curves import take_curves
 from tvau.viz.predictions import whole
 from tvau.viz.report import score_table
 
 FROZEN = "model.backbone."
+OURS = "tvau"  # our maps among the methods of a test
 
 
 class Task(lightning.LightningModule):
@@ -34,12 +38,13 @@ class Task(lightning.LightningModule):
     model: TVAU
     scores: nn.ModuleDict  # of the test, filled as its splits come
     decoder_options: dict[str, Any] | None = None
+    rules: dict[str, MapRule]  # how boxes are read from the maps of each method, chosen on validation in stage 1
 
     def __init__(self, learning_rate: float, weight_decay: float, warmup: int) -> None:
         super().__init__()
         self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
         self.strict_loading = False
-        self.scores = nn.ModuleDict()
+        self.scores, self.rules = nn.ModuleDict(), {}
 
     def configure_optimizers(self) -> Any:
         """AdamW on what is trained; weights of one dimension (norms, biases, scales) do not decay."""
@@ -73,6 +78,7 @@ class Task(lightning.LightningModule):
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if self._kept(k)}
         checkpoint["backbone"] = identity(self.model.backbone)
         checkpoint["decoder"] = self.decoder_options
+        checkpoint["rules"] = {method: rule.stored() for method, rule in self.rules.items()}
         # under Lightning's own name they would overrule what the command line says, the task itself included
         options = checkpoint.pop("hyper_parameters", {})
         checkpoint["options"] = {k: v for k, v in options.items() if not k.startswith("_")}
@@ -88,6 +94,7 @@ class Task(lightning.LightningModule):
                 f"the checkpoint does not fit this model, {len(wrong)} parts differ (first: {wrong[0]}): was it "
                 "trained with the same task and options (heatmap, view, lora_rank)?"
             )
+        self.rules |= rules_of(checkpoint)
 
     # ---- results ----
 
@@ -102,14 +109,15 @@ class Task(lightning.LightningModule):
         return Path(self.trainer.default_root_dir)
 
     def publish(self, results: dict[str, Any]) -> None:
-        """Writes `test.json` into the run's folder, whole or not at all."""
+        """Writes `test.json`, and the curves as `curves.json`, into the run's folder, each whole or not at all."""
         if not self.trainer.is_global_zero:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / "test.json"
-        with whole(path) as temporary:
-            temporary.write_text(json.dumps(results, indent=2))
-        self.print(f"{score_table(results)}\n\nresults: {path}")
+        curves = take_curves(results)
+        for name, content, indent in (("test.json", results, 2), ("curves.json", curves, None)):
+            with whole(self.folder / name) as temporary:
+                temporary.write_text(json.dumps(content, indent=indent))
+        self.print(f"{score_table(results)}\n\nresults: {self.folder / 'test.json'}")
 
 
 def identity(backbone: VideoLVLM) -> dict[str, Any]:
@@ -148,6 +156,11 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(f"{path} is no checkpoint of tvau")
     return checkpoint
+
+
+def rules_of(checkpoint: Mapping[str, Any]) -> dict[str, MapRule]:
+    """The rules for boxes that a checkpoint holds, by method; older ones hold none."""
+    return {method: MapRule.restored(rule) for method, rule in checkpoint.get("rules", {}).items()}
 
 
 def load_decoder(path: str, backbone: VideoLVLM) -> tuple[AnomalyHeatmapDecoder, Tensor, dict[str, Any]]:

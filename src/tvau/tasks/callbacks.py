@@ -8,7 +8,9 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from tvau.tasks.base import Task
+from tvau.metrics.boxes import MapRule
+from tvau.metrics.frame import smooth
+from tvau.tasks.base import OURS, Task
 from tvau.types import Batch
 from tvau.viz.overlay import key_frames
 from tvau.viz.predictions import Dialog, write_prediction
@@ -76,16 +78,17 @@ class PredictionWriter(Callback):
         if not self.windows:
             return
         name, windows, self.windows = cast(str, self.name), self.windows, []
+        rule = cast(Task, trainer.lightning_module).rules.get(OURS, MapRule())
         frames = np.concatenate([w["frames"] for w in windows])
         at, where = np.unique(frames, return_inverse=True)  # overlapping windows: their mean
         weight = np.bincount(where)
         heatmaps = np.zeros((len(at), *windows[0]["heatmaps"].shape[1:]), np.float32)
         np.add.at(heatmaps, where, np.concatenate([w["heatmaps"] for w in windows]))
-        scores = np.bincount(where, np.concatenate([w["scores"] for w in windows])) / weight
+        scores = smooth(np.bincount(where, np.concatenate([w["scores"] for w in windows])) / weight, rule.smoothing)
         dialogs = [Dialog(frames=[int(w["frames"][0]), int(w["frames"][-1])], turns=w["turns"]) for w in windows]
         source = cast(Any, trainer).datamodule.paths[name]
         folder = self.folder / name
-        write_prediction(folder, source, at, heatmaps / weight[:, None, None], scores, dialogs, windows[0]["fps"])
+        write_prediction(folder, source, at, heatmaps / weight[:, None, None], scores, dialogs, windows[0]["fps"], rule)
         print(f"{name}: highest score {scores.max():.3f} at frame {at[scores.argmax()]} -> {folder}")
 
 

@@ -12,11 +12,13 @@ from tvau.backbones.huggingface import HuggingFaceLVLM
 from tvau.data.language import FLOW
 from tvau.errors import CheckpointError
 from tvau.metrics import TextScores
+from tvau.metrics.intervals import SAMPLES
+from tvau.metrics.motion import answer_rows
 from tvau.model import TVAU
 from tvau.region_encoder import RegionAwareAnomalyEncoder, View
-from tvau.tasks.base import Task, load_decoder, read_checkpoint
+from tvau.tasks.base import OURS, Task, load_decoder, read_checkpoint, rules_of
 from tvau.tasks.dense import Pretraining
-from tvau.tasks.maps import MapScores, frame_scores
+from tvau.tasks.maps import MapScores, frame_scores, true_boxes
 from tvau.types import Batch
 from tvau.viz.cases import save_case
 from tvau.viz.report import Case
@@ -37,6 +39,7 @@ class DialogTask(Task):
         most: tokens an answer has at most.
         judged_only: test splits of which only the first answer is asked, as their words were never learned.
         cases: videos of each kind (normal, abnormal) and split that the test keeps for the report.
+        bootstrap: resamplings of the videos behind the test's confidence intervals; 0: none.
         pretrain: train everything on answers and dense labels (for nano).
         dense_weight, packed, tower_steps, reveal: of the pretraining, see `Pretraining`.
         tower_pace: learning rate of the vision tower in pretraining, relative to the rest.
@@ -57,6 +60,7 @@ class DialogTask(Task):
         most: int = 48,
         judged_only: Sequence[str] = (),
         cases: int = 2,
+        bootstrap: int = SAMPLES,
         pretrain: bool = False,
         dense_weight: float = 1.0,
         packed: float = 0.8,
@@ -70,12 +74,13 @@ class DialogTask(Task):
         super().__init__(learning_rate, weight_decay, warmup)
         self.save_hyperparameters(ignore=["backbone"])
         self.questions, self.most, self.tower_pace = list(questions), most, tower_pace
-        self.judged_only, self.cases = set(judged_only), cases
+        self.judged_only, self.cases, self.bootstrap = set(judged_only), cases, bootstrap
         self.kept: dict[tuple[str, bool], dict[str, None]] = {}  # videos that became cases, by split and kind
         decoder, text, encoder = None, None, None
         if heatmap is not None:
             decoder, text, self.decoder_options = load_decoder(heatmap, backbone)
             decoder.requires_grad_(False)
+            self.rules = rules_of(read_checkpoint(heatmap))
             if view is not None:
                 encoder = RegionAwareAnomalyEncoder(backbone.hidden_size, view, channels, base, backbone.prompt_scale)
         self.model = TVAU(backbone, decoder, encoder, text)
@@ -113,8 +118,8 @@ class DialogTask(Task):
         """One set of scores for each split."""
         self.scores.clear()
         for name in self.split_names:  # in every process, also in one that gets no clip of a split
-            self.scores[f"text_{name}"] = TextScores().to(self.device)
-            self.scores[f"maps_{name}"] = MapScores().to(self.device)
+            self.scores[f"text_{name}"] = TextScores(self.bootstrap).to(self.device)
+            self.scores[f"maps_{name}"] = MapScores(self.rules.get(OURS), self.bootstrap).to(self.device)
         self.kept.clear()
 
     def test_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
@@ -125,15 +130,13 @@ class DialogTask(Task):
         for part in by_length(batch):
             turns = part["turns"]
             answers, heatmaps = self.model.converse(part, [[t["question"] for t in own] for own in turns], self.most)
-            flat = [(t, a) for own, said in zip(turns, answers, strict=True) for t, a in zip(own, said, strict=True)]
-            clips = [
-                f"{n}:{int(f[0])}" for n, f, own in zip(part["name"], part["frames"], turns, strict=True) for _ in own
-            ]
-            cast(TextScores, self.scores[f"text_{name}"]).update(
-                [t["task"] for t, _ in flat], [a for _, a in flat], [t["answer"] for t, _ in flat], clips
-            )
-            if heatmaps is not None and "mask" in part:
-                cast(MapScores, self.scores[f"maps_{name}"]).update(part, heatmaps)
+            text, maps = cast(TextScores, self.scores[f"text_{name}"]), cast(MapScores, self.scores[f"maps_{name}"])
+            found = None if heatmaps is None else maps.update(part, heatmaps)
+            tracks, (height, width) = true_boxes(part), part["video"].shape[-2:]
+            for i, video in enumerate(part["name"]):
+                own = (tracks and tracks[i], found and found[i])
+                rows = answer_rows(turns[i], answers[i], *own, (height, width))
+                text.update(*zip(*rows, strict=True), [f"{video}:{int(part['frames'][i, 0])}"] * len(rows))
             self._keep(name, part, answers, heatmaps)
 
     def _keep(self, split: str, batch: Batch, answers: list[list[str]], heatmaps: Tensor | None) -> None:
@@ -153,15 +156,13 @@ class DialogTask(Task):
             save_case(self.folder / "cases", case)
 
     def on_test_end(self) -> None:
-        """Writes `test.json`: {method: {split: {"frame": ..., "pixel": ..., "text": ...}}}."""
+        """Writes `test.json`: {method: {split: {"frame": ..., ..., "text": ...}}}, and `curves.json`."""
         results: dict[str, dict[str, Any]] = defaultdict(dict)
         for key, score in self.scores.items():
             kind, name = key.split("_", 1)
-            if kind == "text":
-                results[name]["text"] = cast(TextScores, score).compute()
-            elif (maps := cast(MapScores, score)).seen:
-                results[name] |= maps.compute()
-        self.publish({"tvau" if self.model.encoder else "lvlm": results})
+            scores = cast(TextScores | MapScores, score).compute()
+            results[name] |= {"text": scores} if kind == "text" else scores
+        self.publish({OURS if self.model.encoder else "lvlm": results})
 
     # ---- predict ----
 

@@ -2,18 +2,14 @@
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tvau.metrics import FrameScores, PixelScores
+from tvau.metrics import FrameScores, MerlScores, PixelScores, RegionScores
+from tvau.metrics.boxes import MapRule, clip_boxes
+from tvau.metrics.frame import frame_scores
 from tvau.types import Batch
-
-SHARE = 0.005  # of the pixels of a frame, fixed beforehand: about what a person covers
-
-
-def frame_scores(heatmaps: Tensor) -> Tensor:
-    """Score of a frame: mean of its highest 0.5 % of pixels; [..., T, H, W] in [0, 1] -> [..., T] in [0, 1]."""
-    pixels = heatmaps.flatten(-2)
-    return pixels.topk(max(int(pixels.shape[-1] * SHARE), 1), -1).values.mean(-1).clamp(0, 1)
 
 
 def median_difference(video: Tensor) -> Tensor:
@@ -25,20 +21,51 @@ def median_difference(video: Tensor) -> Tensor:
     return ((frames - frames.median(1, keepdim=True).values).abs().mean(2) / 255).clamp(0, 1)
 
 
+def true_boxes(batch: Batch) -> list[NDArray[np.int64]] | None:
+    """The true boxes of each clip, [n, 6], on the CPU; None where the data set has no objects with identity."""
+    return [boxes.cpu().numpy() for boxes in batch["boxes"]] if "boxes" in batch else None
+
+
 class MapScores(nn.Module):
-    """Frame and pixel scores of one split."""
+    """Frame, pixel, region and track scores of one split.
 
-    def __init__(self) -> None:
+    Args:
+        rule: how boxes and smoothed frame scores are read from the heatmaps.
+        bootstrap: resamplings of the videos behind the intervals; 0: none.
+        merl: also the MERL-style variant of RBDC and TBDC (slow).
+    """
+
+    def __init__(self, rule: MapRule | None = None, bootstrap: int = 0, merl: bool = False) -> None:
         super().__init__()
-        self.frame, self.pixel, self.seen = FrameScores(), PixelScores(), False
+        self.rule = rule or MapRule()
+        self.frame, self.pixel = FrameScores(self.rule.smoothing, bootstrap), PixelScores(bootstrap=bootstrap)
+        self.region = RegionScores(bootstrap=bootstrap)
+        self.merl = MerlScores() if merl else None
 
-    def update(self, batch: Batch, heatmaps: Tensor) -> None:
-        """Adds clips with their heatmaps [B, T, H, W]; the batch needs masks."""
-        mask = batch["mask"]
-        self.frame.update(batch["name"], batch["frames"], frame_scores(heatmaps), mask.flatten(2).any(2))
-        self.pixel.update(heatmaps, mask)
-        self.seen = True
+    def update(self, batch: Batch, heatmaps: Tensor) -> list[list[NDArray[np.float64]]]:
+        """Adds clips with their heatmaps [B, T, H, W]; returns the boxes of each clip and frame, [n, 5].
+
+        What the batch has no truth for is not scored: all needs masks, regions and tracks need `boxes` too.
+        """
+        found = clip_boxes(heatmaps, self.rule)
+        if "mask" in batch:
+            mask = batch["mask"]
+            self.frame.update(batch["name"], batch["frames"], frame_scores(heatmaps), mask.flatten(2).any(2))
+            self.pixel.update(heatmaps, mask, batch["name"], batch["frames"])
+        if (tracks := true_boxes(batch)) is not None:
+            self.region.update(batch["name"], batch["frames"], found, tracks)
+            if self.merl:
+                self.merl.update(batch["name"], batch["frames"], heatmaps, tracks)
+        return found
 
     def compute(self) -> dict[str, Any]:
-        """{"frame": {...}, "pixel": {...}}."""
-        return {"frame": self.frame.compute(), "pixel": self.pixel.compute()}
+        """{"frame": {...}, "pixel": {...}, "region": {...}, "rule": {...}} and "merl"; what was not seen is left out.
+
+        Every process has to call it, also one that saw no clip.
+        """
+        merl = self.merl.compute() if self.merl else {}
+        parts = {"frame": self.frame.compute(), "pixel": self.pixel.compute(), "region": self.region.compute()}
+        if not parts["frame"]["frames"]:
+            return {}
+        parts = {name: scores for name, scores in {**parts, "region_merl": merl}.items() if scores}
+        return parts | {"rule": self.rule.stored()}

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tvau.data.video import Video, open_video
 from tvau.errors import DataError
+from tvau.metrics.boxes import MapRule, boxes, scaled
 from tvau.types import Turn
 from tvau.viz.overlay import Image, heat
 
@@ -51,17 +52,19 @@ def write_prediction(
     scores: NDArray[np.floating],
     dialogs: Sequence[Dialog],
     fps: float | None = None,
+    rule: MapRule | None = None,
 ) -> None:
-    """Write overlay.mp4, scores.csv, dialog.json and dialog.txt of one video into `folder`, which is made if needed.
+    """Write overlay.mp4, scores.csv, detections.txt, dialog.json and dialog.txt of one video.
 
     Args:
-        folder: of this video alone.
+        folder: of this video alone; made if needed.
         source: the video file or frame folder that was looked at; read again, a few frames at a time.
         frames: int64 [N], the sampled frames, 0-based, rising.
         heatmaps: float [N, h, w] in [0, 1].
         scores: float [N] in [0, 1].
         dialogs: one for each window.
         fps: frames a second of a frame folder, which does not say it itself.
+        rule: how boxes are read from the heatmaps, as in the test.
 
     Raises:
         DataError: sizes that do not agree, frames that are not rising or not in the source, a source that is broken.
@@ -79,6 +82,7 @@ def write_prediction(
                             f"{video.frames - 1}, each once.")  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         write_scores(folder / "scores.csv", frames, scores, video.frames, video.fps)
+        write_detections(folder / "detections.txt", frames, heatmaps, rule or MapRule(), video.size)
         write_dialogs(folder, source.name, dialogs)
         write_overlay(folder / "overlay.mp4", video, frames, heatmaps, scores)
 
@@ -94,6 +98,19 @@ def write_scores(path: Path, frames: NDArray[np.int64], scores: NDArray[np.float
         writer.writerow(["frame", "seconds", "score", "sampled"])
         for frame, score in enumerate(np.interp(np.arange(total), frames, scores)):
             writer.writerow([frame, f"{frame / fps:.3f}", f"{score:.6f}", int(frame in sampled)])
+
+
+def write_detections(
+    path: Path, frames: NDArray[np.int64], heatmaps: NDArray[np.floating], rule: MapRule, size: tuple[int, int]
+) -> None:
+    """One line `frame,x1,y1,x2,y2,score` for each box of each sampled frame, in pixels of the source, inclusive.
+
+    `tvau score` reads it. `size` is (height, width) of the source.
+    """
+    with whole(path) as temporary, temporary.open("w") as file:
+        for frame, heatmap in zip(frames, heatmaps, strict=True):
+            for *corners, score in scaled(boxes(heatmap, rule), heatmap.shape, size):
+                file.write(f"{frame},{','.join(f'{corner:.1f}' for corner in corners)},{score:.6f}\n")
 
 
 def write_dialogs(folder: Path, name: str, dialogs: Sequence[Dialog]) -> None:

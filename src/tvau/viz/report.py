@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -14,31 +14,57 @@ from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 
 from tvau.errors import DataError
+from tvau.viz.curves import Curves, draw_curves
 from tvau.viz.overlay import Image, contour, heat, image_of, key_indices, score_curve
 from tvau.viz.predictions import whole
 
 Results = Mapping[str, Mapping[str, Any]]  # method -> split -> {"frame": {...}, "pixel": {...}, "text": {task: {...}}}
 FLOOR = "floor (constant answer)"
 WIDEST = 480  # pixels of one picture in the report
-FRAME_COLUMNS = {
-    "micro_auc": "frame AUC micro",
-    "macro_auc_padded": "macro padded",
-    "macro_auc_both": "macro both",
-    "average_precision": "frame AP",
-    "frames": "frames",
-    "videos": "videos",
-    "videos_both": "videos both",
-}
-PIXEL_COLUMNS = {"auroc": "pixel AUROC", "average_precision": "pixel AP"}
+MAPS = {  # part of the results -> title and columns of its table
+    "frame": (
+        "Maps: frames",
+        {
+            "micro_auc": "AUC micro", "macro_auc_padded": "macro padded", "macro_auc_both": "macro both",
+            "average_precision": "AP", "frames": "frames", "abnormal_frames": "abnormal", "videos": "videos",
+            "videos_both": "videos both",
+        },
+    ),
+    "pixel": (
+        "Maps: pixels",
+        {
+            "auroc": "AUROC", "auroc_error": "binning", "average_precision": "AP",
+            "average_precision_error": "binning of AP", "pro": "PRO", "pro_error": "binning of PRO",
+            "regions": "regions",
+        },
+    ),
+    "region": (
+        "Maps: regions and tracks",
+        {"rbdc": "RBDC", "tbdc": "TBDC", "frames": "frames", "boxes": "boxes", "tracks": "tracks"},
+    ),
+    "region_merl": (
+        "Maps: regions and tracks, MERL-style (not comparable)",
+        {"rbdc": "RBDC (MERL)", "tbdc": "TBDC (MERL)", "frames": "frames", "boxes": "boxes", "tracks": "tracks"},
+    ),
+    "rule": (
+        "Maps: rule for boxes and smoothing, chosen on validation",
+        {"threshold": "threshold", "area": "least area", "smoothing": "smoothing"},
+    ),
+}  # fmt: skip
 TEXT_COLUMNS = {
     "count": "count",
     "yes_no": "yes/no",
     "yes_no_balanced": "balanced",
+    "yes_no_read": "readable",
     "bleu4": "BLEU-4",
     "bleu4_sentence": "BLEU-4 sentence",
+    "rouge_l": "ROUGE-L",
+    "meteor": "METEOR (no synonyms)",
     "exact": "exact",
 }
-TASK_ORDER = ("judgement", "target", "trajectory", "environment")
+FACTS = {"track": "Answers about the movement against the true track",
+         "heatmap": "Answers against the model's own heatmap"}  # fmt: skip
+TASK_ORDER = ("judgement", "target", "trajectory", "environment", "track", "heatmap")
 
 
 @dataclass
@@ -66,10 +92,34 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def number(value: float | int | str | None) -> str:
-    """A score as shown everywhere: three decimals, whole numbers as they are, "-" where there is none."""
+class Spread(NamedTuple):
+    """A score over several runs."""
+
+    mean: float
+    deviation: float  # standard deviation over the runs (n - 1)
+
+
+class Measured(NamedTuple):
+    """A score with its confidence interval over videos."""
+
+    value: float
+    low: float
+    high: float
+
+
+def number(value: Any) -> str:
+    """A score as shown everywhere: three decimals, whole numbers as they are, "-" where there is none.
+
+    A score over runs is shown as "mean ± deviation", one with an interval as "value ±half of its width".
+    """
+    if isinstance(value, Spread):
+        return f"{number(value.mean)} ± {value.deviation:.3f}"
+    if isinstance(value, Measured):
+        return f"{number(value.value)} ±{(value.high - value.low) / 2:.3f}"
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "-"
+    if isinstance(value, float) and 0 < abs(value) < 0.001:
+        return f"{value:.1g}"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
@@ -81,33 +131,34 @@ def _table(title: str, rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Ta
 
 
 def _cells(scores: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
-    return {label: scores[key] for key, label in columns.items() if key in scores}
+    intervals = scores.get("interval", {})
+    cells = {label: scores[key] for key, label in columns.items() if key in scores}
+    cells |= {label: Measured(scores[key], *intervals[key]) for key, label in columns.items() if key in intervals}
+    return cells | ({"runs": scores["runs"]} if "runs" in scores else {})
 
 
 def tables(results: Results) -> list[Table]:
     """The tables of a run: maps, then one for each task of the dialog with the floor of each split below.
 
     Args:
-        results: {method: {split: {"frame": {...}, "pixel": {...}, "text": {...}}}}, each part optional, as the metrics
-            compute them.
+        results: {method: {split: {"frame": {...}, "pixel": {...}, "region": {...}, "text": {...}}}}, each part
+            optional, as the metrics compute them.
     """
     splits = list(dict.fromkeys(split for by_split in results.values() for split in by_split))
     runs = [(s, m, results[m][s]) for s in splits for m in results if s in results[m]]
-    maps = [
-        (s, m, _cells(r.get("frame", {}), FRAME_COLUMNS) | _cells(r.get("pixel", {}), PIXEL_COLUMNS))
-        for s, m, r in runs
-        if r.get("frame") or r.get("pixel")
-    ]
-    found = [_table("Maps: frames and pixels", maps)] if maps else []
+    found = []
+    for part, (title, columns) in MAPS.items():
+        if rows := [(s, m, _cells(r[part], columns)) for s, m, r in runs if r.get(part)]:
+            found.append(_table(title, rows))
     tasks = {task for *_, r in runs for task in r.get("text", {})}
     for task in [*(t for t in TASK_ORDER if t in tasks), *sorted(tasks - set(TASK_ORDER))]:
-        rows: list[tuple[str, str, Mapping[str, Any]]] = []
+        answers: list[tuple[str, str, Mapping[str, Any]]] = []
         for split in splits:
             told = [(m, r["text"][task]) for s, m, r in runs if s == split and task in r.get("text", {})]
-            rows += [(split, m, _text_cells(scores)) for m, scores in told]
-            floors = [scores["floor"] for _, scores in told if "floor" in scores]
-            rows += [(split, FLOOR, _text_cells(floors[0]))] if floors else []
-        found.append(_table(f"Answers: {task}", rows))
+            answers += [(split, m, _text_cells(scores)) for m, scores in told]
+            floors = [scores["floor"] for _, scores in told if "floor" in scores and task != "heatmap"]
+            answers += [(split, FLOOR, _text_cells(floors[0]))] if floors else []
+        found.append(_table(FACTS.get(task, f"Answers: {task}"), answers))
     return found
 
 
@@ -117,10 +168,11 @@ def _text_cells(scores: Mapping[str, Any]) -> dict[str, Any]:
 
 def score_table(results: Results) -> str:
     """All tables as Markdown with aligned columns, for the terminal."""
-    return "\n\n".join(_markdown(table) for table in tables(results))
+    return "\n\n".join(markdown(table) for table in tables(results))
 
 
-def _markdown(table: Table) -> str:
+def markdown(table: Table) -> str:
+    """One table as Markdown, columns aligned."""
     widths = [max(map(len, column)) for column in zip(table.header, *table.rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
@@ -174,6 +226,7 @@ def write_report(
     results: Results,
     cases: Sequence[Case],
     about: Mapping[str, str] | None = None,
+    curves: Curves | None = None,
 ) -> None:
     """Write one HTML page that needs nothing beside it; it appears whole or not at all.
 
@@ -183,13 +236,17 @@ def write_report(
         results: method -> split -> scores, see `tables`.
         cases: clips to show, in order; their pictures are let go one after the other.
         about: what was run, by name (data, seed, commands, time); shown first, line breaks kept.
+        curves: method -> split -> part -> curves, see `take_curves`.
 
     Raises:
         DataError: a case whose parts have different lengths.
     """
     shown: Iterator[dict[str, Any]] = (_shown(case) for case in cases)
+    splits = dict.fromkeys(split for by_split in (curves or {}).values() for split in by_split)
+    drawn = [(s, embedded(image_of(f, dpi=110), "png")) for s in splits if (f := draw_curves(curves or {}, s))]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(files("tvau.viz").joinpath("report.html").read_text(encoding="utf-8"))
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(page.generate(title=title, about=about or {}, tables=tables(results), cases=shown, floor=FLOOR))
+        known = {"about": about or {}, "tables": tables(results), "curves": drawn, "floor": FLOOR}
+        file.writelines(page.generate(title=title, cases=shown, **known))

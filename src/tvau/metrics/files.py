@@ -1,0 +1,182 @@
+"""The field's text files: tracks, detections, frame scores and labels, a file a video. Every wrong line is named."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvau.data.tracks import read_text
+from tvau.errors import DataError
+
+TRACK = ("track_id", "frame", "x1", "y1", "x2", "y2")
+DETECTION = ("frame", "x1", "y1", "x2", "y2", "score")
+ENDINGS = (".txt", ".csv")
+
+
+def video_files(folder: Path, endings: Sequence[str] = ENDINGS) -> dict[str, Path]:
+    """The files of a folder by the name of their video, sorted; what is called readme is passed over.
+
+    Raises:
+        DataError: no such folder, no file, or two files of one video.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; expected one with a file a video ({', '.join(endings)}).")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in endings or path.name.startswith(".") or path.stem.lower() == "readme":
+            continue
+        if path.stem in found:
+            raise DataError(f"{path} and {found[path.stem].name} are both files of the video {path.stem}; keep one.")
+        found[path.stem] = path
+    if not found:
+        raise DataError(f"{folder}: no file a video in there ({', '.join(endings)}).")
+    return found
+
+
+def _parsed(line: str, count: int) -> list[float]:
+    """The numbers of a line; ValueError says what is wrong."""
+    parts = line.split(",")
+    if len(parts) != count:
+        raise ValueError(f"{len(parts)} values")
+    if "_" in line:  # Python takes 1_000 for a number
+        raise ValueError("an underscore in a number")
+    values = [float(part) for part in parts]
+    if not np.isfinite(values).all():
+        raise ValueError("a value that is not finite")
+    return values
+
+
+def _rows(path: Path, columns: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The numbers [n, columns] of a file, and the line each comes from; blank lines are passed over."""
+    lines = read_text(path).split("\n")
+    numbers = np.array([i for i, line in enumerate(lines, start=1) if line.strip()], np.int64)
+    try:  # fast; whatever it does not like, the loop below decides about, line by line
+        rows = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None) if len(numbers) else np.empty((0, len(columns)))
+        if rows.shape == (len(numbers), len(columns)) and np.isfinite(rows).all():
+            return rows, numbers
+    except ValueError:
+        pass
+    rows = np.empty((len(numbers), len(columns)))
+    for at, number in enumerate(numbers):
+        try:
+            rows[at] = _parsed(lines[number - 1], len(columns))
+        except ValueError as error:
+            line = lines[number - 1].strip()
+            shown = line if len(line) < 80 else f"{line[:77]}..."
+            expected = "a number" if len(columns) == 1 else ",".join(columns)
+            raise DataError(f"{path}, line {number}: expected {expected}, not {shown!r} ({error}).") from error
+    return rows, numbers
+
+
+def _refuse(path: Path, lines: NDArray[np.int64], wrong: NDArray[np.bool_], why: str) -> None:
+    if wrong.any():
+        more = f" ({int(wrong.sum())} such lines)" if wrong.sum() > 1 else ""
+        raise DataError(f"{path}, line {lines[wrong][0]}: {why}{more}.")
+
+
+def _read_boxes(
+    path: Path, columns: Sequence[str], frames: int | None
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    rows, lines = _rows(path, columns)
+    frame, at = rows[:, columns.index("frame")], columns.index("x1")
+    _refuse(path, lines, (frame < 0) | (frame % 1 != 0) | (frame > 2**40), "the frame is no whole number from 0 on")
+    _refuse(path, lines, (rows[:, at : at + 2] > rows[:, at + 2 : at + 4]).any(1),
+            "expected x1 <= x2 and y1 <= y2 (corners, not a corner and a size)")  # fmt: skip
+    if frames is not None:
+        _refuse(path, lines, frame >= frames, f"the frame lies behind the last one, {frames - 1} (frames count from 0)")
+    return rows, lines
+
+
+def read_detections(path: Path, frames: int | None = None) -> NDArray[np.float64]:
+    """Lines `frame,x1,y1,x2,y2,score` of one video, as [n, 6]; an empty file holds none.
+
+    Args:
+        path: the file; frames are 0-based, boxes inclusive.
+        frames: how many the video has, if known.
+
+    Raises:
+        DataError: a line that is no such thing; says which.
+    """
+    return _read_boxes(path, DETECTION, frames)[0]
+
+
+def read_track_boxes(path: Path, frames: int | None = None) -> NDArray[np.float64]:
+    """Lines `track_id,frame,x1,y1,x2,y2` of one video, as [n, 6], in any order; arguments as `read_detections`.
+
+    Raises:
+        DataError: a line that is no such thing, or a second box of a track in one frame; says which.
+    """
+    rows, lines = _read_boxes(path, TRACK, frames)
+    _refuse(path, lines, (rows[:, 0] % 1 != 0) | (abs(rows[:, 0]) > 2**40), "the track is no whole number")
+    again = np.ones(len(rows), bool)
+    again[np.unique(rows[:, :2], axis=0, return_index=True)[1]] = False
+    _refuse(path, lines, again, "the track has a box in this frame already")
+    return rows
+
+
+def read_series(path: Path, what: str) -> dict[str, NDArray[np.float64]]:
+    """One number a frame of many videos: scores or labels.
+
+    Args:
+        path: a folder with a file a video, .npy (one dimension) or text with a number a line; or a .json file,
+            {video: [numbers] or a text of zeros and ones}.
+        what: "scores" or "labels", for errors.
+
+    Raises:
+        DataError: a wrong file or line, scores outside [0, 1], labels other than 0 and 1; says which.
+    """
+    if path.suffix.lower() == ".json":
+        return {name: _in_range(v, what, f"{path}, {name}, frame") for name, v in _read_json(path).items()}
+    series = {}
+    for name, file in video_files(path, (*ENDINGS, ".npy")).items():
+        if file.suffix.lower() == ".npy":
+            series[name] = _in_range(_read_npy(file), what, f"{file}, frame")
+        else:
+            values, lines = _rows(file, ("value",))
+            series[name] = _in_range(values[:, 0], what, f"{file}, line", lines)
+    return series
+
+
+def _in_range(
+    values: NDArray[np.float64], what: str, where: str, lines: NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
+    if not len(values):
+        raise DataError(f"{where.rpartition(',')[0]}: no {what}; expected one number a frame.")
+    labels = what == "labels"
+    wrong = ~np.isin(values, (0, 1)) if labels else ~((values >= 0) & (values <= 1))
+    if wrong.any():
+        at = int(np.flatnonzero(wrong)[0])
+        expected = "0 (normal) or 1 (abnormal)" if labels else "a score in [0, 1], the higher the more abnormal"
+        raise DataError(f"{where} {at if lines is None else lines[at]}: {values[at]:g}; expected {expected}.")
+    return values
+
+
+def _read_npy(path: Path) -> NDArray[np.float64]:
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read as an npy file of numbers ({error}).") from error
+    if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind not in "biuf":
+        shape = getattr(values, "shape", "an archive")
+        raise DataError(f"{path}: expected one number a frame, in one dimension, not {shape}.")
+    return values.astype(np.float64)
+
+
+def _read_json(path: Path) -> dict[str, NDArray[np.float64]]:
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: no JSON ({error}).") from error
+    if not isinstance(content, Mapping) or not content:
+        raise DataError(f"{path}: expected {{video: [one number a frame]}}.")
+    series = {}
+    for name, values in content.items():
+        if isinstance(values, str) and re.fullmatch("[01]*", values):
+            values = [int(digit) for digit in values]
+        if not isinstance(values, list) or not all(isinstance(v, int | float) for v in values):
+            raise DataError(f"{path}, {name}: expected a list of numbers, or a text of zeros and ones.")
+        series[str(name)] = np.array(values, np.float64)
+    return series
