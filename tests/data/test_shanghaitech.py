@@ -168,3 +168,19 @@ def test_published_tracks(real_data: Path) -> None:
     counts = (len(paths), len(tracks), sum(len(t.boxes) for t in tracks), gaps, sum(len(t.boxes) == 1 for t in tracks))
     assert counts == (107, 158, 18_937, 60, 1)
     assert all(list(track.boxes) == sorted(track.boxes) for track in tracks)
+
+
+def test_tracks_reach_the_clips(root: Path) -> None:
+    assert all("boxes" not in clip for clip in clips(root))
+    miniatures.tracks(root)
+    first = next(clip for clip in clips(root) if clip["name"] == "01_0014" and 5 in clip["frames"].tolist())
+    at = first["frames"].tolist().index(5)
+    assert [5, 8, 10, 13] in [row[2:] for row in first["boxes"].tolist() if row[1] == at]  # inclusive
+    height, width = first["video"].shape[-2:]
+    double = next(
+        clip
+        for clip in clips(root, size=(2 * height, 2 * width))
+        if clip["name"] == "01_0014" and 5 in clip["frames"].tolist()
+    )
+    assert [10, 16, 21, 27] in [row[2:] for row in double["boxes"].tolist() if row[1] == at]
+    assert all("boxes" in clip for clip in clips(root))
