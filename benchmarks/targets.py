@@ -98,7 +98,7 @@ def compare(root: Path) -> None:
                 if low[-1] not in trace.frames:
                     pixels, least = _inside(truth_of.mask(low[-1], size), boxes[low[-1]]), LEAST * size[0] * size[1]
                     notes[-1] += (
-                        f"; no box of ours there: in frame {low[-1]} the mask has {pixels} pixel(s) in the hand-made box; a "
+                        f"; no box of ours there: in frame {low[-1]} the hand-made box holds {pixels} pixel(s), a "
                         f"target counts as visible from {least:.0f} on"
                     )
                 if noted:
