@@ -47,13 +47,20 @@ def pairing(traces: list[Trace], hand: list[dict[str, Any]]) -> list[tuple[Trace
     return [(traces[i] if i < len(traces) else None, hand[j] if j < len(hand) else None) for i, j in enumerate(best)]
 
 
+def _inside(mask: NDArray[np.bool_], box: NDArray[np.float64]) -> int:
+    """Pixels of a mask in a box."""
+    x0, y0, x1, y1 = box.astype(int)
+    return int(mask[y0:y1, x0:x1].sum())
+
+
 def compare(root: Path) -> None:
     """Prints the table of UCSD Ped2."""
     files = UCSDPedFiles(root)
     truth = {k: v for k, v in json.loads((root / "targets.json").read_text()).items() if not k.startswith("_")}
     print("| clip | target | frames ours/hand | mean IoU | lowest IoU | start ours/hand | end ours/hand |")
     print("|---|---|---|---|---|---|---|")
-    found, ious, cells, notes = 0, [], Counter[str](), []
+    found, cells, notes = 0, Counter[str](), list[str]()
+    ious: list[float] = []
     for name, hand in truth.items():
         with open_video(files.video(name)) as video:
             total, size = video.frames, video.size
@@ -62,8 +69,12 @@ def compare(root: Path) -> None:
         found += len(traces)
         for trace, target in pairing(traces, hand):
             if trace is None or target is None:
-                what = f"id {trace.id}, frames {trace.frames[0]}..{trace.frames[-1]}" if trace else target["target_id"]
-                print(f"| {name} | {what} | {'only ours' if trace else 'only by hand'} | | | | |")
+                what = (
+                    f"only ours, id {trace.id}, frames {trace.frames[0]}..{trace.frames[-1]}"
+                    if trace
+                    else "only by hand"
+                )
+                print(f"| {name} | {what} | | | | | |")
                 continue
             both = agreement(trace, target)
             ious += both.values()
@@ -85,9 +96,9 @@ def compare(root: Path) -> None:
                 spans = ", ".join(f"{run[0]}..{run[-1]} ({np.mean([both[t] for t in run]):.2f})" for run in runs)
                 notes.append(f"{name}/{target['target_id']}: IoU below 0.5 in frames {spans}")
                 if low[-1] not in trace.frames:
-                    pixels, least = truth_of.mask(low[-1], size).sum(), LEAST * size[0] * size[1]
+                    pixels, least = _inside(truth_of.mask(low[-1], size), boxes[low[-1]]), LEAST * size[0] * size[1]
                     notes[-1] += (
-                        f"; no box of ours there: in frame {low[-1]} all masks together cover {pixels} pixels, and a "
+                        f"; no box of ours there: in frame {low[-1]} the hand-made box holds {pixels} pixel(s), a "
                         f"target counts as visible from {least:.0f} on"
                     )
                 if noted:

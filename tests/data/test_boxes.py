@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tvau.annotate.known import read_attributes
 from tvau.data.boxes import BoxTrack, read_shanghaitech_tracks, read_ucsd_tracks
-from tvau.data.masks import MaskStack, MatStack
+from tvau.data.stacks import MaskStack, MatStack
 from tvau.data.ucsd import read_frame_ranges, read_matlab_ranges
 from tvau.errors import DataError
 

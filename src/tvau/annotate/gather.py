@@ -24,7 +24,7 @@ def gather(folder: Path, parts: Sequence[dict[str, Any]], balance: bool = True) 
     abnormal = len(dialogs) - len(normal)
     kept = set(map(int, spaced([str(at) for at in normal], abnormal if balance and abnormal else None)))
     chosen = [
-        Dialog(video, *dialog["frames"], tuple(DialogTurn(**turn) for turn in dialog["turns"]))
+        Dialog(video, dialog["frames"][0], dialog["frames"][1], tuple(DialogTurn(**turn) for turn in dialog["turns"]))
         for at, (video, dialog) in enumerate(dialogs)
         if dialog["abnormal"] or at in kept
     ]

@@ -28,8 +28,9 @@ from tvau.data.clips import windows
 from tvau.data.images import Image
 from tvau.data.layout import Layout
 from tvau.data.linking import mask_traces
-from tvau.data.masks import IdMaps, MatStack, Truth
+from tvau.data.masks import IdMaps, Truth
 from tvau.data.module import spaced
+from tvau.data.stacks import MatStack
 from tvau.data.traces import Trace, box_traces, id_traces, relative_speed
 from tvau.data.video import Video, open_video
 from tvau.errors import DataError

@@ -14,7 +14,8 @@ from types import MappingProxyType
 
 from tvau.data.folder import find_videos
 from tvau.data.layout import LabelledVideos, Layout, expect_split, found_in, subfolder
-from tvau.data.masks import MatStack, Normal, Truth
+from tvau.data.masks import Normal, Truth
+from tvau.data.stacks import MatStack
 from tvau.errors import DataError
 
 TRAINING = "train_"

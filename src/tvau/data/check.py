@@ -17,8 +17,9 @@ from tvau.data.boxes import BoxTrack
 from tvau.data.folder import FolderFiles
 from tvau.data.images import frame_files
 from tvau.data.layout import Layout
-from tvau.data.masks import IdMaps, Labels, MatStack, Truth
+from tvau.data.masks import IdMaps, Labels, Truth
 from tvau.data.shanghaitech import ShanghaiTechFiles
+from tvau.data.stacks import MatStack
 from tvau.data.ubnormal import UBnormalFiles
 from tvau.data.ucsd import UCSDPedFiles
 from tvau.data.video import Size, open_video

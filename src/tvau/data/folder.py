@@ -15,8 +15,9 @@ from pathlib import Path
 from tvau.data.clips import windows
 from tvau.data.images import IMAGE_SUFFIXES, frame_files
 from tvau.data.layout import LabelledDataset, Layout, expect_split
-from tvau.data.masks import IdMaps, MaskFiles, MaskStack, Truth, Unknown
+from tvau.data.masks import IdMaps, MaskFiles, Truth, Unknown
 from tvau.data.module import Clip, ClipDataset, OnBroken, VideoDataModule, spaced
+from tvau.data.stacks import MaskStack
 from tvau.data.tracks import read_tracks
 from tvau.data.video import VIDEO_SUFFIXES, open_video
 from tvau.errors import DataError

@@ -27,7 +27,8 @@ from tvau.data.layout import (
     subfolder,
     supervised_split,
 )
-from tvau.data.masks import MaskStack, Normal, Truth
+from tvau.data.masks import Normal, Truth
+from tvau.data.stacks import MaskStack
 from tvau.errors import DataError
 
 FPS = 24.0  # of the test frames; the training videos say it themselves
