@@ -34,7 +34,8 @@ def read_tracks(folder: Path) -> Tracks:
     """All tracks of a folder."""
     files = video_files(folder).values()
     rows = np.concatenate([np.c_[np.full(len(r), i), r] for i, r in enumerate(map(read_track_boxes, files))])
-    return Tracks(*rows[:, :3].astype(np.int64).T, rows[:, 3:])
+    video, track, frame = rows[:, :3].astype(np.int64).T
+    return Tracks(video, track, frame, rows[:, 3:])
 
 
 def random_detections(rng: np.random.Generator, tracks: Tracks, number: int) -> Detections:
@@ -55,7 +56,8 @@ def plain(detections: Detections, tracks: Tracks) -> tuple[float, float]:
         truth.setdefault(key, []).append((i, tracks.boxes[i].tolist()))
     names = list(zip(tracks.video.tolist(), tracks.track.tolist(), strict=True))
     sizes = Counter(names)
-    found, hits = set(), dict.fromkeys(sizes, 0)
+    found: set[int] = set()
+    hits = dict.fromkeys(sizes, 0)
     false, told, points, last = 0, 0, [(0.0, 0.0, 0.0)], None
     rows = zip(detections.scores.tolist(), detections.video.tolist(), detections.frame.tolist(),
                detections.boxes.tolist(), strict=True)  # fmt: skip

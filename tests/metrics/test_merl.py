@@ -40,8 +40,8 @@ def test_the_metric_equals_the_sum_of_its_frames_and_drops_repeated_clips() -> N
         for own in (metric, parts[seed % 2], parts[0]):
             own.update([f"v{seed}"], torch.arange(6)[None], heatmaps, tracks)
         for t in range(6):
-            own, hits = sweep(heatmaps[0, t].numpy(), tracks[0][tracks[0][:, 1] == t][:, 2:], metric.levels)
-            false, found = false + own, np.concatenate([found, hits], 1)
+            more, hits = sweep(heatmaps[0, t].numpy(), tracks[0][tracks[0][:, 1] == t][:, 2:], metric.levels)
+            false, found = false + more, np.concatenate([found, hits], 1)
     result = metric.compute()
     assert result["rbdc"] == pytest.approx(joined_area(false / 18, found.mean(1)))
     assert (result["frames"], result["boxes"], result["tracks"]) == (18, 12, 3)

@@ -47,7 +47,7 @@ def worker(rank: int, shares: list[list[list[int]]], folder: str) -> None:
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     shares = [[[0, 2], [0, 1, 2], [0, 2]], [[1], [], [1, 0]]]  # an uneven split, one without anything, a clip repeated
-    torch.multiprocessing.spawn(worker, (shares, str(tmp_path)), nprocs=2)
+    torch.multiprocessing.start_processes(worker, (shares, str(tmp_path)), nprocs=2, start_method="fork")
     alone = results(list(range(CLIPS)))
     for i in range(3):
         for rank in range(2):

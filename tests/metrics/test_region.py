@@ -134,10 +134,10 @@ def test_agrees_with_the_plain_implementation_on_the_tracks_of_shanghaitech(real
     assert 0 < curve.tbdc < 1
 
 
-def one(scores: list[float], boxes: list[Box], frames: int = 1, **options: float) -> tuple[float, float]:
+def one(scores: list[float], boxes: list[Box], frames: int = 1, beta: float = 0.1) -> tuple[float, float]:
     """RBDC and TBDC of detections in frame 0 against one true box there."""
     found = [(0, 0, box, score) for box, score in zip(boxes, scores, strict=True)]
-    curve = region_curve(*arrays(found, [(0, 0, 0, (0, 0, 9, 9))]), frames, **options)
+    curve = region_curve(*arrays(found, [(0, 0, 0, (0, 0, 9, 9))]), frames, beta=beta)
     return curve.rbdc, curve.tbdc
 
 

@@ -6,7 +6,7 @@ the checkpoint, and never see a test video.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -119,16 +119,18 @@ class RuleChoice(nn.Module):
             tracks: as `RegionScores.update` takes them; None where unknown.
         """
         scores = frame_scores(heatmaps)
-        for metric in self.frames:
-            metric.update(name, frames, scores, labels)
-        for threshold, metric in zip(THRESHOLDS, self.regions, strict=True):
+        for frame in self.frames:
+            cast(FrameScores, frame).update(name, frames, scores, labels)
+        for threshold, region in zip(THRESHOLDS, self.regions, strict=True):
             if tracks is not None:
-                metric.update(name, frames, clip_boxes(heatmaps, MapRule(threshold)), tracks)
+                found = clip_boxes(heatmaps, MapRule(threshold))
+                cast(RegionScores, region).update(name, frames, found, tracks)
 
     def best(self) -> MapRule:
         """The chosen rule, the same in every process."""
         default = MapRule()
-        aucs = [metric.compute().get("micro_auc", 0.0) for metric in self.frames]
-        areas = [sum(found.get(key, 0.0) for key in ("rbdc", "tbdc")) for found in (m.compute() for m in self.regions)]
+        aucs = [cast(FrameScores, frame).compute().get("micro_auc", 0.0) for frame in self.frames]
+        found = [cast(RegionScores, region).compute() for region in self.regions]
+        areas = [scores.get("rbdc", 0.0) + scores.get("tbdc", 0.0) for scores in found]
         threshold = THRESHOLDS[int(np.argmax(areas))] if max(areas) > 0 else default.threshold
         return MapRule(threshold, default.area, WIDTHS[int(np.argmax(aucs))])

@@ -17,7 +17,7 @@ class Levels(NamedTuple):
 
     level: NDArray[np.int64]  # [N]
     labels: NDArray[np.bool_]  # [N]
-    count: int  # number of levels
+    size: int  # number of levels
 
     @classmethod
     def of(cls, scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> "Levels":
@@ -28,8 +28,8 @@ class Levels(NamedTuple):
     def counts(self, weights: Counts | None = None) -> tuple[Counts, Counts]:
         """Normal and abnormal things of each level, each counted `weights` times (None: once)."""
         weights = np.ones(len(self.level)) if weights is None else weights
-        positives = np.bincount(self.level, weights * self.labels, self.count)
-        return np.bincount(self.level, weights, self.count) - positives, positives
+        positives = np.bincount(self.level, weights * self.labels, self.size).astype(np.float64)
+        return np.bincount(self.level, weights, self.size) - positives, positives
 
 
 def areas(negatives: Counts, positives: Counts) -> dict[str, float]:

@@ -83,7 +83,7 @@ def _read_boxes(
     rows, lines = _rows(path, columns)
     frame, at = rows[:, columns.index("frame")], columns.index("x1")
     _refuse(path, lines, (frame < 0) | (frame % 1 != 0) | (frame > 2**40), "the frame is no whole number from 0 on")
-    _refuse(path, lines, (rows[:, at : at + 2] > rows[:, at + 2 : at + 4]).any(1),
+    _refuse(path, lines, np.any(rows[:, at : at + 2] > rows[:, at + 2 : at + 4], axis=1),
             "expected x1 <= x2 and y1 <= y2 (corners, not a corner and a size)")  # fmt: skip
     if frames is not None:
         _refuse(path, lines, frame >= frames, f"the frame lies behind the last one, {frames - 1} (frames count from 0)")
@@ -110,7 +110,7 @@ def read_track_boxes(path: Path, frames: int | None = None) -> NDArray[np.float6
         DataError: a line that is no such thing, or a second box of a track in one frame; says which.
     """
     rows, lines = _read_boxes(path, TRACK, frames)
-    _refuse(path, lines, (rows[:, 0] % 1 != 0) | (abs(rows[:, 0]) > 2**40), "the track is no whole number")
+    _refuse(path, lines, (rows[:, 0] % 1 != 0) | (np.abs(rows[:, 0]) > 2**40), "the track is no whole number")
     again = np.ones(len(rows), bool)
     again[np.unique(rows[:, :2], axis=0, return_index=True)[1]] = False
     _refuse(path, lines, again, "the track has a box in this frame already")

@@ -32,11 +32,11 @@ def smooth(scores: NDArray[np.floating], width: float) -> NDArray[np.float64]:
 
     Width 0 leaves them as they are. The width is fixed beforehand or chosen on validation videos, never on test ones.
     """
-    scores = np.asarray(scores, np.float64)
-    if width <= 0 or len(scores) < 2:
-        return scores
+    values = np.asarray(scores, np.float64)
+    if width <= 0 or len(values) < 2:
+        return values
     kernel = cv2.getGaussianKernel(2 * int(4 * width + 0.5) + 1, width)
-    smoothed = cv2.sepFilter2D(scores[None], cv2.CV_64F, kernel, np.ones(1), borderType=cv2.BORDER_REPLICATE)
+    smoothed = cv2.sepFilter2D(values[None], cv2.CV_64F, kernel, np.ones(1), borderType=cv2.BORDER_REPLICATE)
     return np.clip(np.asarray(smoothed[0], np.float64), 0, 1)
 
 

@@ -8,7 +8,7 @@ names against the true track, "heatmap" what the answers say against the model's
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +35,12 @@ from tvau.metrics.wording import (
 YES_NO_TASKS = ("judgement", "heatmap")
 FACTS = ("track", "heatmap")  # tasks whose references are facts, not wording
 CONSTANTS = 10  # how many of the most frequent reference answers are tried as the constant answer of the floor
-WORDING = {"bleu4_sentence": sentence_bleu4, "rouge_l": rouge_l, "meteor": meteor, "exact": is_exact}
+WORDING: dict[str, Callable[[str, str], float]] = {
+    "bleu4_sentence": sentence_bleu4,
+    "rouge_l": rouge_l,
+    "meteor": meteor,
+    "exact": is_exact,
+}
 
 
 def yes_no(answer: str) -> str:
@@ -228,7 +233,8 @@ class TextScores(RowMetric):
         # the same order in every layout of processes
         for at, (clip, task, answer, reference) in enumerate(sorted(once, key=lambda r: (r[1:], r[0] or ""))):
             by_task[task].append((answer, reference, str(at) if clip is None else clip.rsplit(":", 1)[0]))
-        return {
-            task: text_scores(task, *zip(*rows, strict=True), bootstrap=self.bootstrap)
-            for task, rows in by_task.items()
-        }
+        result = {}
+        for task, told in by_task.items():
+            answers, references, videos = zip(*told, strict=True)
+            result[task] = text_scores(task, answers, references, videos, self.bootstrap)
+        return result

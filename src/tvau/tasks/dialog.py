@@ -134,9 +134,10 @@ class DialogTask(Task):
             found = None if heatmaps is None else maps.update(part, heatmaps)
             tracks, (height, width) = true_boxes(part), part["video"].shape[-2:]
             for i, video in enumerate(part["name"]):
-                own = (tracks and tracks[i], found and found[i])
-                rows = answer_rows(turns[i], answers[i], *own, (height, width))
-                text.update(*zip(*rows, strict=True), [f"{video}:{int(part['frames'][i, 0])}"] * len(rows))
+                true, own = tracks[i] if tracks else None, found[i] if found else None
+                rows = answer_rows(turns[i], answers[i], true, own, (height, width))
+                tasks, said, references = zip(*rows, strict=True)
+                text.update(tasks, said, references, [f"{video}:{int(part['frames'][i, 0])}"] * len(rows))
             self._keep(name, part, answers, heatmaps)
 
     def _keep(self, split: str, batch: Batch, answers: list[list[str]], heatmaps: Tensor | None) -> None:
