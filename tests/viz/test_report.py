@@ -24,7 +24,9 @@ RESULTS: dict[str, dict[str, Any]] = {
     },
     "median": {"test": {"frame": {"micro_auc": 0.6}}},
 }  # fmt: skip
-CURVES = {"T-VAU": {"test": {"frame": {"roc": [[0, 0.5, 1], [0, 0.9, 1]]}, "region": {"rbdc": [[0], [0.4]]}}}}
+CURVES: dict[str, dict[str, dict[str, dict[str, list[list[float]]]]]] = {
+    "T-VAU": {"test": {"frame": {"roc": [[0, 0.5, 1], [0, 0.9, 1]]}, "region": {"rbdc": [[0], [0.4]]}}}
+}
 
 
 def case(name: str, known: bool, turns: list[tuple[str, str, str]]) -> Case:
