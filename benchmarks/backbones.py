@@ -93,11 +93,13 @@ class Bench:
         about = {"total_num_frames": len(video), "fps": FPS, "frames_indices": list(range(len(video))),
                  "duration": len(video) / FPS}  # fmt: skip
         content = [{"type": "video", "video": video}, {"type": "text", "text": QUESTION}]
-        inputs = self.lvlm.tokens.processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=True, return_dict=True,
+        messages: Any = [{"role": "user", "content": content}]
+        inputs: Any = self.lvlm.tokens.processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=True,
             return_tensors="pt",
             processor_kwargs={"do_sample_frames": False, "do_resize": False, "video_metadata": [about]},
-        ).to(self.device)  # fmt: skip
+        )  # fmt: skip
+        inputs = inputs.to(self.device)
         self.lvlm.lm.generate(**inputs, max_new_tokens=self.words, min_new_tokens=self.words, do_sample=False)
 
     def through_tvau(self) -> None:
