@@ -73,7 +73,7 @@ class UCSDPedFiles(Layout):
             "ped1": {"training videos": 34, "test videos": 36, "training frames": 6_800, "test frames": 7_200,
                      "test videos with masks": 10},
             "ped2": {"training videos": 16, "test videos": 12, "training frames": 2_550, "test frames": 2_010,
-                     "test abnormal frames": 1_648, "test videos with masks": 12},
+                     "test videos with masks": 12},
         }[part]  # fmt: skip
 
     def _ranges(self) -> dict[str, Ranges] | None:
