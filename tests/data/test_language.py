@@ -175,7 +175,7 @@ def test_every_question_has_one_right_answer(targets: list[Target], scene: Surro
         elif task == "environment":
             assert answer == language.environment(scene)
         elif task == "exists":
-            assert answer == "no." or answer.startswith("yes")
+            assert answer.startswith(("No", "Yes"))
         else:
             found = re.fullmatch(ASKED[task], question)
             assert found, question
@@ -190,13 +190,16 @@ def test_what_is_said_to_exist_does_and_nothing_else(targets: list[Target], scen
         if turn["task"] != "exists":
             continue
         if found := re.fullmatch(r"Is there anybody or anything (.+)\?", turn["question"]):
-            doing = [f"yes, {t.name}." for t in targets if t.action == found[1]]
-            assert turn["answer"] in (doing or ["no."])
+            doing = [f"Yes, {t.name}." for t in targets if t.action == found[1]]
+            assert turn["answer"] in (doing or ["No."])
         elif found := re.fullmatch(r"Is there a person in a (\w+) top\?", turn["question"]):
-            assert turn["answer"] == "no."
+            assert turn["answer"] == "No."
             assert all(dict(t.colours).get("top") != found[1] for t in targets)
+        elif found := re.fullmatch(r"Is there any (\w+) in the video\?", turn["question"]):
+            assert turn["answer"] == f"No, there is no {found[1]}."
+            assert all(t.noun != found[1] for t in targets)
         else:
-            assert turn["answer"] == "yes."
+            assert turn["answer"] == "Yes."
             assert any(turn["question"] == f"Is there {t.name}?" for t in targets)
 
 

@@ -196,15 +196,18 @@ def scene_turns(targets: Sequence[tuple[int, Target]], scene: Surroundings, rand
     known = [target for _, target in targets]
     if targets:
         ident, one = random.choice(targets)
-        facts.append(("exists", f"Is there {one.name}?", "yes.", ident))
+        facts.append(("exists", f"Is there {one.name}?", "Yes.", ident))
         # the answer names that one, so nobody else may do the same
         if sum(target.action == one.action for target in known) == 1:
-            facts.append(("exists", f"Is there anybody or anything {one.action}?", f"yes, {one.name}.", ident))
+            facts.append(("exists", f"Is there anybody or anything {one.action}?", f"Yes, {one.name}.", ident))
     absent = [a for a in ACTIONS if all(t.action != a for t in known)]
-    facts.append(("exists", f"Is there anybody or anything {random.choice(absent)}?", "no.", 0))
+    facts.append(("exists", f"Is there anybody or anything {random.choice(absent)}?", "No.", 0))
     tops = [c for c in COLOURS if all(dict(t.colours).get("top") != c for t in known)]
     if tops:
-        facts.append(("exists", f"Is there a person in a {random.choice(tops)} top?", "no.", 0))
+        facts.append(("exists", f"Is there a person in a {random.choice(tops)} top?", "No.", 0))
+    nouns = [n for n in NOUNS if all(t.noun != n for t in known)]
+    noun = random.choice(nouns)
+    facts.append(("exists", f"Is there any {noun} in the video?", f"No, there is no {noun}.", 0))
     random.shuffle(facts)
     by_task: dict[str, list[Fact]] = {}
     for fact in facts:
