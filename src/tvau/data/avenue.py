@@ -31,9 +31,7 @@ class AvenueFiles(Layout):
         DataError: no such folder, or another layout.
     """
 
-    expected = MappingProxyType(
-        {"training videos": 16, "test videos": 21}
-    )
+    expected = MappingProxyType({"training videos": 16, "test videos": 21})
     splits = ("training", "test")
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
