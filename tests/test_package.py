@@ -98,7 +98,7 @@ def test_constraints_are_exact(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["torch>=2", "torch", "torch @ file:torch.whl", "-e .", "--index-url x", "a==1; python_version<'3'", "a==*"]
+    "line", ["torch>=2", "torch", "torch @ file:torch.whl", "-e .", "--pre", "a==1; python_version<'3'", "a==*"]
 )
 def test_an_inexact_constraint_is_found(line: str) -> None:
     assert unpinned(f"# comment\nnumpy==2.0.1\n{line}\n") == [line]

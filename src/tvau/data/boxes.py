@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tvau.data.images import Size
 from tvau.data.tracks import read_text
-from tvau.data.video import Size
 from tvau.errors import DataError
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels, from the upper left corner; x1 and y1 exclusive
@@ -21,6 +21,12 @@ class BoxTrack:
 
     id: int
     boxes: dict[int, Box]
+
+
+def box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """The bounding box of a mask that is not empty, ends exclusive."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def clip_boxes(tracks: Iterable[BoxTrack], frames: Sequence[int], size: Size, shape: Size) -> NDArray[np.int64]:

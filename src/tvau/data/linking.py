@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse.csgraph import connected_components
 
+from tvau.data.boxes import box_of
 from tvau.data.images import Size
 from tvau.data.masks import Mask, Truth
-from tvau.data.traces import LEAST, Trace, box_of, make_trace
+from tvau.data.traces import LEAST, Trace, make_trace
 
 Box = tuple[int, int, int, int]
 PATIENCE = 12  # frames for which a target may be hidden

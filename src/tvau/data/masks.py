@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from tvau.data.boxes import box_of
 from tvau.data.images import Size, frame_files
 from tvau.data.tracks import Track
 from tvau.errors import DataError
@@ -144,7 +145,11 @@ class IdMaps(Truth):
             if active or (ids and frame in self.mapped):
                 maps[at] = read_id_map(self.path(frame), size, shape)
                 mask[at] = np.isin(maps[at], active)
-                boxes += [(ident, at, *box) for ident in sorted({*active}) if (box := box_of(maps[at] == ident))]
+                boxes += [
+                    (ident, at, x0, y0, x1 - 1, y1 - 1)  # inclusive, as the field's track files have them
+                    for ident in sorted({*active} & {*np.unique(maps[at]).tolist()})
+                    for x0, y0, x1, y1 in [box_of(maps[at] == ident)]
+                ]
         out = {"mask": mask, "boxes": np.array(boxes, np.int64).reshape(-1, 6)}
         return out | {"ids": maps} if ids else out
 
@@ -225,9 +230,3 @@ def _mask_image(path: Path) -> Mask:
             return np.asarray(image if image.mode in ("1", "L", "P") else image.convert("L")) != 0
     except (OSError, UnidentifiedImageError, SyntaxError) as error:
         raise DataError(f"{path}: the mask cannot be read ({error}).") from error
-
-
-def box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
-    """The box around the pixels of a mask [H, W]: x1, y1, x2, y2, inclusive; None where it has none."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return (int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])) if len(rows) else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tvau.data.boxes import BoxTrack
+from tvau.data.boxes import BoxTrack, box_of
 from tvau.data.images import Size
 from tvau.data.language import cell, direction
 from tvau.data.masks import IdMaps
@@ -131,12 +131,6 @@ def _corners(path: NDArray[np.float64]) -> Iterable[tuple[NDArray[np.float64], N
     if away[at] <= TURN or at in (0, len(path) - 1):
         return [(first, last)]
     return [*_corners(path[: at + 1]), *_corners(path[at:])]
-
-
-def box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """The bounding box of a mask that is not empty, ends exclusive."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def make_trace(
