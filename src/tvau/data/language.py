@@ -199,7 +199,7 @@ def scene_turns(targets: Sequence[tuple[int, Target]], scene: Surroundings, rand
         facts.append(("exists", f"Is there {one.name}?", "Yes.", ident))
         # the answer names that one, so nobody else may do the same
         if sum(target.action == one.action for target in known) == 1:
-            facts.append(("exists", f"Is there anybody or anything {one.action}?", f"Yes, {one.name}.", ident))
+            facts.append(("exists", f"Is there anybody or anything {one.action}?", judgement(one), ident))
     absent = [a for a in ACTIONS if all(t.action != a for t in known)]
     facts.append(("exists", f"Is there anybody or anything {random.choice(absent)}?", "No.", 0))
     tops = [c for c in COLOURS if all(dict(t.colours).get("top") != c for t in known)]

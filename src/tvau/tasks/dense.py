@@ -57,12 +57,12 @@ class DenseLoss(nn.Module):
 
     def objects(self, batch: Batch) -> Tensor:
         """[B, T' h w], True where a visual token shows an object."""
-        return self._labels(batch, batch["video"].shape[1] // 2, self.grid[1:])[0].flatten(1) > 0
+        return cell_labels(batch, batch["video"].shape[1] // 2, self.grid[1:], self.least)[0].flatten(1) > 0
 
     def tower(self, batch: Batch, hidden: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         """Losses on the tower's block [B, T', Dv, H', W'] and on the visual tokens [B, T', h, w, D]."""
-        _, *fine = self._labels(batch, hidden.shape[1], hidden.shape[-2:])
-        _, *coarse = self._labels(batch, tokens.shape[1], tokens.shape[2:4])
+        _, *fine = cell_labels(batch, hidden.shape[1], hidden.shape[-2:], self.least)
+        _, *coarse = cell_labels(batch, tokens.shape[1], tokens.shape[2:4], self.least)
         return {
             "patch": _seen_loss(self.patch(hidden.movedim(2, -1)), *fine),
             "token": _seen_loss(self.token(tokens), *coarse),
@@ -79,7 +79,7 @@ class DenseLoss(nn.Module):
         """
         times = batch["video"].shape[1] // 2
         shape = (len(visual), times, *self.grid[1:])
-        ident, attributes, shift = self._labels(batch, times, shape[2:])
+        ident, attributes, shift = cell_labels(batch, times, shape[2:], self.least)
         size = sum(ATTRIBUTES[a] for a in SEEN) + 2
         losses = {}
         for k in self.layers:
@@ -107,33 +107,6 @@ class DenseLoss(nn.Module):
             return states.sum() * 0
         return (scores.logsumexp(-1) - scores.masked_fill(~right[keep], -torch.inf).logsumexp(-1)).mean()
 
-    def _labels(self, batch: Batch, times: int, grid: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Id, attributes and displacement of the object in each cell.
-
-        Shapes [B, T', h, w] (0 none), [B, T', h, w, A] (-1 unknown) and [B, T', h, w, 2].
-        """
-        ids = batch["ids"][..., ::2, ::2]  # half the resolution is enough to say whose a cell is
-        size, _, height, width = ids.shape
-        most = int(ids.max()) + 1
-        flat = one_hot(ids.long(), most).movedim(-1, 2).float()  # [B, T, n, H, W]
-        area = flat.sum((3, 4)).clamp(min=1)
-        rows, columns = torch.arange(height).to(flat) / height, torch.arange(width).to(flat) / width
-        place = torch.stack(
-            [(flat.sum(3) * columns).sum(-1) / area, (flat.sum(4) * rows).sum(-1) / area], -1
-        )  # [B, T, n, 2], centre of each object in picture sizes
-        pairs = place.unflatten(1, (times, -1))
-        visible = (flat.sum((3, 4)) > 0).unflatten(1, (times, -1)).all(2)
-        shift = (pairs[:, :, -1] - pairs[:, :, 0]) * visible[..., None]  # [B, T', n, 2]
-        kernel = (height // grid[0], width // grid[1])
-        share = avg_pool2d(flat.flatten(0, 1), kernel).unflatten(0, (size, times, -1)).mean(2)  # [B, T', n, h, w]
-        owner = share[:, :, 1:].max(2) if most > 1 else None
-        ident = torch.where(owner.values >= self.least, owner.indices + 1, 0) if owner else share[:, :, 0].long() * 0
-        clips = torch.arange(size, device=ids.device)[:, None, None, None]
-        attributes = batch["objects"][clips, ident].clone()
-        attributes[..., 0].masked_fill_(ident == 0, BACKGROUND)
-        steps = torch.arange(times, device=ids.device)[None, :, None, None]
-        return ident, attributes, shift[clips, steps, ident]
-
     def _place_loss(self, out: Tensor, attributes: Tensor) -> Tensor:
         """The token's own time, row and column, and the start, end and direction of its object."""
         sizes = [ATTRIBUTES[a] for a in MOTION]
@@ -144,6 +117,35 @@ class DenseLoss(nn.Module):
             place = torch.arange(out.shape[i + 1], device=out.device).view(*[-1 if j == i else 1 for j in range(3)])
             losses.append(_entropy(own, place.expand(out.shape[:4])))
         return torch.stack(losses).mean()
+
+
+def cell_labels(batch: Batch, times: int, grid: Sequence[int], least: float = 0.1) -> tuple[Tensor, Tensor, Tensor]:
+    """Id, attributes and displacement of the object in each cell of a grid [h, w] over T' time steps.
+
+    An object owns a cell where it covers most of all objects, and at least the share `least` of it.
+    Shapes [B, T', h, w] (0 none), [B, T', h, w, A] (-1 unknown; columns as ATTRIBUTES) and [B, T', h, w, 2].
+    """
+    ids = batch["ids"][..., ::2, ::2]  # half the resolution is enough to say whose a cell is
+    size, _, height, width = ids.shape
+    most = int(ids.max()) + 1
+    flat = one_hot(ids.long(), most).movedim(-1, 2).float()  # [B, T, n, H, W]
+    area = flat.sum((3, 4)).clamp(min=1)
+    rows, columns = torch.arange(height).to(flat) / height, torch.arange(width).to(flat) / width
+    place = torch.stack(
+        [(flat.sum(3) * columns).sum(-1) / area, (flat.sum(4) * rows).sum(-1) / area], -1
+    )  # [B, T, n, 2], centre of each object in picture sizes
+    pairs = place.unflatten(1, (times, -1))
+    visible = (flat.sum((3, 4)) > 0).unflatten(1, (times, -1)).all(2)
+    shift = (pairs[:, :, -1] - pairs[:, :, 0]) * visible[..., None]  # [B, T', n, 2]
+    kernel = (height // grid[0], width // grid[1])
+    share = avg_pool2d(flat.flatten(0, 1), kernel).unflatten(0, (size, times, -1)).mean(2)  # [B, T', n, h, w]
+    owner = share[:, :, 1:].max(2) if most > 1 else None
+    ident = torch.where(owner.values >= least, owner.indices + 1, 0) if owner else share[:, :, 0].long() * 0
+    clips = torch.arange(size, device=ids.device)[:, None, None, None]
+    attributes = batch["objects"][clips, ident].clone()
+    attributes[..., 0].masked_fill_(ident == 0, BACKGROUND)
+    steps = torch.arange(times, device=ids.device)[None, :, None, None]
+    return ident, attributes, shift[clips, steps, ident]
 
 
 def _entropy(out: Tensor, labels: Tensor) -> Tensor:
