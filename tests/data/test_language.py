@@ -190,7 +190,7 @@ def test_what_is_said_to_exist_does_and_nothing_else(targets: list[Target], scen
         if turn["task"] != "exists":
             continue
         if found := re.fullmatch(r"Is there anybody or anything (.+)\?", turn["question"]):
-            doing = [judgement(t) for t in targets if t.action == found[1]]
+            doing = [language.judgement(t) for t in targets if t.action == found[1]]
             assert turn["answer"] in (doing or ["No."])
         elif found := re.fullmatch(r"Is there a person in a (\w+) top\?", turn["question"]):
             assert turn["answer"] == "No."
