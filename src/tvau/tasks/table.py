@@ -1,7 +1,7 @@
 """`tvau table`: every line of a table with every seed, fitted and tested, then gathered. It can be stopped and resumed.
 
-A line's run leaves in `<out>/<table>/<line>/<seed>/`: last.ckpt (the end of its fit), test.json, cost.json, log.txt, and
-made.json, by which it is recognized. In a line's own config (not in base.yaml), {seed}, {run} and {out} stand for
+A line's run leaves in `<out>/<table>/<line>/<seed>/`: last.ckpt (the end of its fit), test.json, cost.json, log.txt,
+and made.json, by which it is recognized. In a line's own config (not in base.yaml), {seed}, {run} and {out} stand for
 the seed, that folder and `<out>`: so a line can begin with a checkpoint of another table.
 """
 
