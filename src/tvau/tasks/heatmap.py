@@ -12,7 +12,7 @@ from tvau.losses import map_loss
 from tvau.metrics.boxes import MapRule, RuleChoice
 from tvau.metrics.intervals import SAMPLES
 from tvau.model import TVAU, text_features
-from tvau.prompts import ABNORMAL, LEVELS, NORMAL, nested
+from tvau.prompts import ABNORMAL, NORMAL, nested
 from tvau.tasks.base import OURS, Task
 from tvau.tasks.maps import BASELINES, MapScores, frame_scores, true_boxes
 from tvau.types import Batch
@@ -114,7 +114,7 @@ class HeatmapTask(MapTask):
         self,
         backbone: VideoLVLM,
         prompts: Mapping[str, Sequence[str]] | None = None,
-        levels: Sequence[Level] = tuple(LEVELS),  # type: ignore[assignment]
+        levels: Sequence[Level] = ("word", "phrase", "sentence"),
         learned_text: bool = False,
         width: int | None = None,
         weight: float = 10.0,

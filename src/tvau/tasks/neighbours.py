@@ -76,20 +76,22 @@ class NeighbourTask(MapTask):
 
     def gather(self, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
         """Tokens [n, d] of clips without an abnormal pixel: for the bank, and of videos that stay out of it."""
-        kept: dict[bool, list[Tensor]] = {False: [], True: []}
+        kept: dict[str, list[Tensor]] = {}  # by video
         for batch in batches:
             moved = self.trainer.strategy.batch_to_device(batch, self.device)
-            normal = [i for i, mask in enumerate(batch["mask"]) if not mask.any()]
             tokens = self.tokens(moved).flatten(1, 3)  # [B, T' H' W', d]
-            for i in normal:
-                chosen = tokens[i, torch.randperm(tokens.shape[1])[: self.each].to(tokens.device)]
-                kept[video_key(batch["name"][i]) % 5 == 0].append(chosen)
-        if not kept[True] or sum(map(len, kept[False])) < self.size:
+            for own, name, mask in zip(tokens, batch["name"], batch["mask"], strict=True):
+                if not mask.any():
+                    kept.setdefault(name, []).append(own[torch.randperm(len(own))[: self.each].to(own.device)])
+        names = sorted(kept, key=video_key)  # an order without meaning
+        held = set(names[: -(-len(names) // 5)])
+        parts = [[part for name in names if (name in held) == out for part in kept[name]] for out in (False, True)]
+        if sum(map(len, parts[0])) < self.size:
             raise DataError(
-                f"a bank of {self.size} tokens needs more normal training clips: got {len(kept[False])} for the bank "
-                f"and {len(kept[True])} to set the scale, {self.each} tokens each. Lower `bank`, or raise `each`."
+                f"a bank of {self.size} tokens needs more normal training clips: got {len(parts[0])} beside those of "
+                f"{len(held)} videos that set the scale, {self.each} tokens each. Lower `bank`, or raise `each`."
             )
-        return torch.cat(kept[False]), torch.cat(kept[True])
+        return torch.cat(parts[0]), torch.cat(parts[1])
 
     def tokens(self, batch: Batch) -> Tensor:
         """What a token is compared by: [B, T', H', W', d]."""

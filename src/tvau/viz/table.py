@@ -118,7 +118,7 @@ def gather(plan: Plan, out: Path, seeds: Sequence[int]) -> dict[str, Any]:
         if row.method is None and not row.floor:
             given = {seed: cost for seed in seeds if (cost := runs[row.line, seed][1])}
             costs[name] = {
-                column: {"median": median(values.values()), "values": values}
+                column: {"median": median(costs_of.values()), "values": costs_of}
                 for column, (keys, unit) in COSTS.items()
                 if (
                     values := {s: c[k] / unit for s, c in given.items() if (k := next((k for k in keys if k in c), ""))}
