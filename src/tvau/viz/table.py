@@ -38,6 +38,7 @@ COSTS = {  # column -> keys of cost.json, the first that is there; and by what i
     "memory, GB": (("fit_memory", "test_memory"), 1e9),
     "GPU, GB": (("fit_gpu", "test_gpu"), 1e9),
 }
+LEGEND = "dot: mean, bar: standard deviation over seeds, ticks: seeds; dashed: aim; red: best; grey: nothing is trained"
 
 
 @dataclass(frozen=True)
@@ -116,14 +117,7 @@ def gather(plan: Plan, out: Path, seeds: Sequence[int]) -> dict[str, Any]:
     costs = {}
     for name, row in plan.rows.items():
         if row.method is None and not row.floor:
-            given = {seed: cost for seed in seeds if (cost := runs[row.line, seed][1])}
-            costs[name] = {
-                column: {"median": median(costs_of.values()), "values": costs_of}
-                for column, (keys, unit) in COSTS.items()
-                if (
-                    values := {s: c[k] / unit for s, c in given.items() if (k := next((k for k in keys if k in c), ""))}
-                )
-            }
+            costs[name] = _costs({seed: runs[row.line, seed][1] for seed in seeds})
     return {"title": plan.title, "seeds": list(seeds), "splits": splits, "costs": {k: c for k, c in costs.items() if c}}
 
 
@@ -132,6 +126,16 @@ def _run(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
     paths = folder / "test.json", folder / "cost.json"
     results, cost = (json.loads(path.read_text()) if path.is_file() else {} for path in paths)
     return results, cost
+
+
+def _costs(runs: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
+    """Each cost's median over the seeds, and its values."""
+    costs = {}
+    for column, (keys, unit) in COSTS.items():
+        values = {s: cost[key] / unit for s, cost in runs.items() for key in reversed(keys) if key in cost}
+        if values:
+            costs[column] = {"median": median(values.values()), "values": values}
+    return costs
 
 
 def _floored(path: list[str], floor: bool) -> list[str]:
@@ -199,13 +203,14 @@ def draw(plan: Plan, gathered: Mapping[str, Any]) -> Figure | None:
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(plan.title, fontsize=12, x=0.01, ha="left")
+    figure.supxlabel(LEGEND, fontsize=8.5, x=0.99, ha="right", color="#555555")
     grid = figure.subplots(len(columns), len(splits), squeeze=False, sharey=True, sharex="row")
     for axes, column in zip(grid, columns, strict=True):
         for panel, split in zip(axes, splits, strict=True):
             _panel(panel, plan, column, gathered["splits"][split], names)
-            if panel is axes[0]:
+            if split == splits[0]:
                 panel.set_ylabel(column, fontsize=11, fontweight="bold")
-            if axes is grid[0]:
+            if column == columns[0]:
                 panel.set_title(plan.splits.get(split, split), fontsize=10)
     return figure
 
@@ -225,7 +230,7 @@ def _panel(axes: Any, plan: Plan, column: str, rows: Mapping[str, Any], names: S
     if column in plan.aims:
         axes.axvline(plan.aims[column], color="black", linestyle="--", linewidth=0.9)
     axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6))
-    axes.tick_params(labelsize=8.5, length=2)
+    axes.tick_params(labelsize=8.5, length=0)
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
     for y in range(0, len(names), 2):
