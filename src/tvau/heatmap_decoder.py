@@ -43,10 +43,12 @@ class AnomalyHeatmapDecoder(nn.Module):
     def similarities(self, hidden: dict[int, Tensor], text: Tensor) -> dict[int, Tensor]:
         """h_c^i of eq. 5 for every block: {i: [B, T', 2, H', W']}, each in [-1, 1]."""
         text = normalize(text, dim=-1)  # [2, D]: normal, abnormal
-        return {
-            int(i): torch.einsum("bthwd,cd->btchw", normalize(project(hidden[int(i)].movedim(2, -1)), dim=-1), text)
-            for i, project in self.projections.items()
-        }
+        similar = {}
+        for i, project in self.projections.items():
+            projected = project(hidden[int(i)].movedim(2, -1))  # [B, T', H', W', D]
+            norm = torch.linalg.vector_norm(projected, dim=-1, keepdim=True).clamp(min=1e-12)
+            similar[int(i)] = (projected @ text.T / norm).movedim(-1, 2)  # no normed copy of D numbers a patch
+        return similar
 
     def forward(self, hidden: dict[int, Tensor], text: Tensor) -> Tensor:
         """Fused similarity maps H_c (eq. 6).

@@ -14,7 +14,8 @@ from transformers import DynamicCache, PreTrainedConfig
 from transformers.utils import ModelOutput
 
 from tvau.backbones.base import Dialog, Inputs, VideoLVLM, VisionPass
-from tvau.backbones.checkpoint import Bits, DType, read_config, read_model, read_processor
+from tvau.backbones.cache import VisionCache
+from tvau.backbones.checkpoint import Bits, DType, context, read_config, read_model, read_processor
 from tvau.backbones.tokens import ANOMALY, IGNORE, DialogTokens
 from tvau.errors import BackboneError
 from tvau.types import Turn
@@ -35,8 +36,11 @@ class HuggingFaceLVLM(VideoLVLM):
         frames: number of frames of a clip that suits the model; `tvau backbones` counts with it.
         bits: 4 or 8: the language model is quantized by bitsandbytes (QLoRA); the vision tower is left alone.
         gradient_checkpointing: keep no activations of the language model's layers in training.
-        random_weights: draw the weights anew instead of loading them: to pretrain, or as a baseline.
+        random_weights: draw the weights anew instead of loading them: to pretrain, or as a baseline. A number is the
+            seed of the draw; true: the seed of the run.
         options: further arguments of `from_pretrained`.
+        cache: a folder in which the frozen vision tower's passes are kept, so that each clip is encoded only once,
+            whatever is trained behind it; None: none.
 
     Raises:
         BackboneError: no such checkpoint, one of another family, or blocks beyond the tower's depth.
@@ -60,8 +64,9 @@ class HuggingFaceLVLM(VideoLVLM):
         frames: int = 16,
         bits: Bits | None = None,
         gradient_checkpointing: bool = False,
-        random_weights: bool = False,
+        random_weights: bool | int = False,
         options: Mapping[str, Any] | None = None,
+        cache: str | None = None,
     ) -> None:
         super().__init__()
         options = options or {}
@@ -91,6 +96,7 @@ class HuggingFaceLVLM(VideoLVLM):
             self.lm.disable_input_require_grads()  # gradients reach prompts and LoRA without it
         self.frozen = True
         self.lm.requires_grad_(False)
+        self.cache = None if cache is None else VisionCache(cache, self.lm, attention)
         self.train(False)
 
     # ---- what a family says ----
@@ -163,6 +169,11 @@ class HuggingFaceLVLM(VideoLVLM):
     # ---- the model ----
 
     def encode(self, inputs: Inputs) -> VisionPass:
+        if self.cache is None:
+            return self._encode(inputs)
+        return self.cache.encode(self.lm, inputs, self.blocks, self._encode)
+
+    def _encode(self, inputs: Inputs) -> VisionPass:
         output = self.features(inputs)
         return VisionPass({k: self.raster(output["hidden_states"][k], inputs) for k in self.blocks}, output)
 
@@ -284,11 +295,3 @@ def name(config: PreTrainedConfig) -> str:
     """What a checkpoint of tvau remembers an LVLM by: its family and the size of its language model."""
     text = config.get_text_config()
     return f"{config.model_type}:{text.hidden_size}x{text.num_hidden_layers}"
-
-
-def context(config: PreTrainedConfig) -> int:
-    """The longest sequence that the language model was made for, tokens."""
-    text = config.get_text_config()
-    rope = getattr(text, "rope_parameters", None) or {}
-    stretched = rope.get("factor", 1) if rope.get("rope_type") in ("linear", "dynamic") else 1
-    return int((getattr(text, "max_position_embeddings", None) or 10**9) * stretched)
