@@ -31,9 +31,11 @@ class HeatmapVideo(TVAU):
         """Visual tokens of the heatmap's frames [B, N, D]."""
         gray = (self.enlarge(cast(Tensor, maps), batch).detach() * 255).round().to(torch.uint8)  # [B, T, H, W]
         unasked = [[Turn(task="", question="?", answer="")]] * len(gray)
-        inputs = self.backbone.prepare(gray[:, :, None].expand(-1, -1, 3, -1, -1), unasked, 0, clip_rates(batch))
-        tokens = self.backbone.encode(inputs).output["pooler_output"]  # [B, N, D], or its parts as a list
-        return torch.cat(list(tokens)).reshape(len(gray), -1, self.backbone.hidden_size)
+        lvlm = cast(HuggingFaceLVLM, self.backbone)
+        inputs = lvlm.prepare(gray[:, :, None].expand(-1, -1, 3, -1, -1), unasked, 0, clip_rates(batch))
+        # `encode` may keep its passes on disk: heatmaps differ from run to run, no other run would read these again
+        tokens = lvlm.features(inputs)["pooler_output"]  # [B, N, D], or its parts as a list
+        return torch.cat(list(tokens)).reshape(len(gray), -1, lvlm.hidden_size)
 
 
 class TrueMasks(TVAU):
