@@ -13,7 +13,11 @@ from tvau.errors import OptionError
 from tvau.region_encoder import Part, RegionAwareAnomalyEncoder, View
 
 VIEWS = get_args(View)
-KINDS: dict[Part, slice] = {"base": slice(0, 10), "region": slice(10, 19), "global": slice(19, 20)}  # of a step's prompts
+KINDS: dict[Part, slice] = {
+    "base": slice(0, 10),
+    "region": slice(10, 19),
+    "global": slice(19, 20),
+}  # of a step's prompts
 SOME: list[Sequence[Part]] = [some for n in (1, 2) for some in combinations(KINDS, n)]
 B, T, D, H, W = 2, 4, 16, 6, 9
 
