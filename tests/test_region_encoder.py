@@ -42,6 +42,8 @@ def test_prompts_are_as_many_as_equation_13_says(view: View) -> None:
 def test_pools_and_order_are_those_of_the_equations() -> None:
     made = RegionAwareAnomalyEncoder(hidden_size=2, channels=8, base=4, scale=3.0)
     made.convolutions, made.region, made.overall = nn.Identity(), nn.Identity(), nn.Identity()  # type: ignore[assignment]
+    assert made.base is not None
+    assert made.place is not None
     given = maps()
     rows = []
     for t in range(1, T):

@@ -116,7 +116,7 @@ def test_masks_reach_nothing_else(lvlm: Qwen25VL, first: str) -> None:
     with torch.no_grad():
         assert torch.equal(model.maps(clips), model.maps(other))
         for variant in (None, "heatmap_video"):
-            blind = DialogTask(lvlm, first, variant=variant, channels=8, lora_rank=0).model  # type: ignore[arg-type]
+            blind = DialogTask(lvlm, first, variant=variant, channels=8, lora_rank=0).model
             assert torch.equal(blind(clips), blind(other))
 
 
