@@ -1,15 +1,24 @@
 """RAE: what it sees (eq. 9), its pools (eq. 11, 12), the number and order of its prompts (eq. 13)."""
 
-from typing import get_args
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from tiny import close
-from tvau.region_encoder import RegionAwareAnomalyEncoder, View
+from tvau.errors import OptionError
+from tvau.region_encoder import Part, RegionAwareAnomalyEncoder, View
 
 VIEWS = get_args(View)
+KINDS: dict[Part, slice] = {
+    "base": slice(0, 10),
+    "region": slice(10, 19),
+    "global": slice(19, 20),
+}  # of a step's prompts
+SOME: list[Sequence[Part]] = [some for n in (1, 2) for some in combinations(KINDS, n)]
 B, T, D, H, W = 2, 4, 16, 6, 9
 
 
@@ -17,7 +26,7 @@ def maps(seed: int = 0) -> Tensor:
     return torch.randn(B, T, 2, H, W, generator=torch.Generator().manual_seed(seed))
 
 
-def encoder(view: View = "difference", **options: int) -> RegionAwareAnomalyEncoder:
+def encoder(view: View = "difference", **options: Any) -> RegionAwareAnomalyEncoder:
     torch.manual_seed(0)
     return RegionAwareAnomalyEncoder(D, view, **{"channels": 8, **options})
 
@@ -33,6 +42,8 @@ def test_prompts_are_as_many_as_equation_13_says(view: View) -> None:
 def test_pools_and_order_are_those_of_the_equations() -> None:
     made = RegionAwareAnomalyEncoder(hidden_size=2, channels=8, base=4, scale=3.0)
     made.convolutions, made.region, made.overall = nn.Identity(), nn.Identity(), nn.Identity()  # type: ignore[assignment]
+    assert made.base is not None
+    assert made.place is not None
     given = maps()
     rows = []
     for t in range(1, T):
@@ -73,3 +84,36 @@ def test_every_part_learns_and_gradients_reach_the_maps(view: View) -> None:
 def test_prompts_start_on_the_scale_of_token_embeddings() -> None:
     prompts = RegionAwareAnomalyEncoder(64, scale=0.02)(maps())
     assert 0.01 < prompts.square().mean().sqrt() < 0.04
+
+
+@pytest.mark.parametrize("parts", SOME, ids="+".join)
+def test_without_some_kinds_the_others_are_what_they_were(parts: Sequence[Part]) -> None:
+    whole, made = encoder(), encoder(parts=parts)
+    missing, unknown = made.load_state_dict(whole.state_dict(), strict=False)
+    assert not missing
+    assert bool(unknown) == (len(parts) < len(KINDS))
+    rows = whole(maps()).unflatten(1, (T - 1, 20))
+    expected = torch.cat([rows[:, :, place] for kind, place in KINDS.items() if kind in parts], 2).flatten(1, 2)
+    assert made.prompts(T) == expected.shape[1]
+    close(made(maps()), expected)
+
+
+@pytest.mark.parametrize("parts", SOME, ids="+".join)
+def test_what_is_left_out_has_no_weights_and_the_rest_learns(parts: Sequence[Part]) -> None:
+    made = encoder(parts=parts)
+    names = {name.split(".")[0] for name, _ in made.named_parameters()}
+    of_kind = {"base": {"base"}, "region": {"region", "place", "convolutions"}, "global": {"overall", "convolutions"}}
+    assert names == {"scale"}.union(*(of_kind[part] for part in parts))
+    prompts = made(maps())
+    (prompts * torch.randn(prompts.shape)).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
+
+
+def test_the_order_of_the_kinds_is_the_papers() -> None:
+    assert torch.equal(encoder(parts=["global", "base"])(maps()), encoder(parts=["base", "global"])(maps()))
+
+
+@pytest.mark.parametrize("options", [{"parts": []}, {"parts": ["base"], "base": 0}])
+def test_at_least_one_prompt_must_stay(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match="leave no anomaly prompt: keep one of base, region, global"):
+        encoder(**options)

@@ -15,3 +15,7 @@ class BackboneError(TvauError):
 
 class CheckpointError(TvauError):
     """A checkpoint does not belong to this model or backbone, or cannot be read."""
+
+
+class OptionError(TvauError):
+    """An option has a value that means nothing, or means nothing beside the others."""

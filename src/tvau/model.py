@@ -62,14 +62,20 @@ class TVAU(nn.Module):
             dialogs: the turns of each clip; an answer of "" is left open.
         """
         video = batch["video"]
-        times, _, _ = self.backbone.grid(video.shape[1], *video.shape[-2:])
-        count = self.encoder.prompts(times) if self.encoder else 0
-        inputs = self.backbone.prepare(video, dialogs, count, clip_rates(batch))
+        grid = self.backbone.grid(video.shape[1], *video.shape[-2:])
+        inputs = self.backbone.prepare(video, dialogs, self.places(grid), clip_rates(batch))
         vision = self.backbone.encode(inputs)  # eq. 4
         hidden = {k: h.float() for k, h in vision.hidden.items()}
         maps = self.decoder(hidden, self.text) if self.decoder else None  # eq. 5-6
-        prompts = self.encoder(maps) if self.encoder else None  # eq. 9-13
-        return Evidence(inputs, vision, maps, prompts)
+        return Evidence(inputs, vision, maps, self.tell(maps, batch))
+
+    def places(self, grid: tuple[int, int, int]) -> int:
+        """Number N of anomaly prompts for clips of (T', H', W') patches."""
+        return self.encoder.prompts(grid[0]) if self.encoder else 0
+
+    def tell(self, maps: Tensor | None, batch: Batch) -> Tensor | None:
+        """Anomaly prompts P_An [B, N, D] (eq. 9-13) from H_c [B, T', 2, H', W']; None: the words stand alone."""
+        return self.encoder(maps) if self.encoder else None
 
     def forward(self, batch: Batch) -> Tensor:
         """Loss of the dialogs' answers given video, anomaly prompts and questions (eq. 14)."""

@@ -1,14 +1,19 @@
 """Region-aware Anomaly Encoder (RAE), section 3.2.2 of the paper."""
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
+from tvau.errors import OptionError
+
 REGIONS = 3  # a 3x3 grid
 View = Literal["difference", "map", "difference+map"]
+Part = Literal["base", "region", "global"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 class RegionAwareAnomalyEncoder(nn.Module):
@@ -21,31 +26,50 @@ class RegionAwareAnomalyEncoder(nn.Module):
         channels: C_h of eq. 10.
         base: N_base of eq. 13.
         scale: root mean square of a prompt at the start; the language model's own token embeddings are the measure.
+        parts: kinds of prompts; all three are the paper's, fewer are an ablation. Their order is always eq. 13's.
+
+    Raises:
+        OptionError: `parts` and `base` leave no prompt.
     """
 
     def __init__(
-        self, hidden_size: int, view: View = "difference", channels: int = 64, base: int = 10, scale: float = 1.0
+        self,
+        hidden_size: int,
+        view: View = "difference",
+        channels: int = 64,
+        base: int = 10,
+        scale: float = 1.0,
+        parts: Sequence[Part] = PARTS,
     ) -> None:
         super().__init__()
         self.view = view
+        self.each = sum({"base": base, "region": REGIONS**2, "global": 1}[part] for part in set(parts))
+        if not self.each:
+            raise OptionError(
+                f"parts {list(parts)} with base {base} leave no anomaly prompt: keep one of {', '.join(PARTS)}, or set "
+                "view to null for the LVLM alone"
+            )
         self.scale = nn.Parameter(torch.tensor(scale))
-        sizes = [4 if view == "difference+map" else 2, channels, channels, channels]
+        seeing = [part for part in ("region", "global") if part in parts]
+        sizes = [4 if view == "difference+map" else 2, channels, channels, channels] if seeing else []
         self.convolutions = nn.Sequential(
             *[nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.GroupNorm(8, b), nn.GELU()) for a, b in pairwise(sizes)]
         )
-        self.region, self.overall = (
-            nn.Sequential(
+        heads = {
+            part: nn.Sequential(
                 nn.Linear(channels, hidden_size), nn.GELU(), nn.Linear(hidden_size, hidden_size), nn.GELU(),
                 nn.Linear(hidden_size, hidden_size), nn.LayerNorm(hidden_size),
             )
-            for _ in range(2)
-        )  # fmt: skip
-        self.place = nn.Parameter(torch.randn(REGIONS**2, hidden_size))  # which region a prompt speaks of
-        self.base = nn.Parameter(torch.randn(base, hidden_size))
+            for part in seeing
+        }  # fmt: skip
+        self.region, self.overall = heads.get("region"), heads.get("global")
+        # which region a prompt speaks of
+        self.place = nn.Parameter(torch.randn(REGIONS**2, hidden_size)) if "region" in parts else None
+        self.base = nn.Parameter(torch.randn(base, hidden_size)) if "base" in parts else None
 
     def prompts(self, times: int) -> int:
-        """Number N of prompts for T' maps: (T' - 1)(N_base + 9 + 1)."""
-        return (times - 1) * (len(self.base) + REGIONS**2 + 1)
+        """Number N of prompts for T' maps: (T' - 1)(N_base + 9 + 1), less the parts that are left out."""
+        return (times - 1) * self.each
 
     def forward(self, maps: Tensor) -> Tensor:
         """Similarity maps [B, T', 2, H', W'] -> anomaly prompts P_An [B, N, D] (eq. 13)."""
@@ -54,8 +78,12 @@ class RegionAwareAnomalyEncoder(nn.Module):
         seen = {"difference": change, "map": later, "difference+map": torch.cat([change, later], 2)}[self.view]
         batch, steps = seen.shape[:2]
         features = self.convolutions(seen.flatten(0, 1))  # eq. 10, [B(T'-1), C_h, H', W']
-        grid = adaptive_avg_pool2d(features, REGIONS).flatten(2).mT  # [B(T'-1), 9, C_h]
-        region = self.region(grid) + self.place  # eq. 11, [B(T'-1), 9, D]
-        overall = self.overall(features.mean((2, 3)))[:, None]  # eq. 12, [B(T'-1), 1, D]
-        prompt = torch.cat([self.base.expand(batch * steps, -1, -1), region, overall], 1)  # eq. 13
-        return self.scale * prompt.reshape(batch, -1, prompt.shape[-1])
+        prompt = []  # eq. 13
+        if self.base is not None:
+            prompt.append(self.base.expand(batch * steps, -1, -1))
+        if self.region is not None and self.place is not None:
+            grid = adaptive_avg_pool2d(features, REGIONS).flatten(2).mT  # [B(T'-1), 9, C_h]
+            prompt.append(self.region(grid) + self.place)  # eq. 11, [B(T'-1), 9, D]
+        if self.overall is not None:
+            prompt.append(self.overall(features.mean((2, 3)))[:, None])  # eq. 12, [B(T'-1), 1, D]
+        return self.scale * torch.cat(prompt, 1).reshape(batch, steps * self.each, -1)

@@ -48,12 +48,12 @@ class Task(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW on what is trained; weights of one dimension (norms, biases, scales) do not decay."""
-        groups: dict[tuple[bool, float], dict[str, Any]] = {}
-        for name, weight in self.named_parameters():
+        groups: dict[bool, dict[str, Any]] = {}
+        for weight in self.parameters():
             if weight.requires_grad:
-                decays, pace = weight.ndim > 1, self.pace(name)
-                empty = {"params": [], "lr": self.learning_rate * pace, "weight_decay": self.weight_decay * decays}
-                groups.setdefault((decays, pace), empty)["params"].append(weight)
+                decays = weight.ndim > 1
+                empty = {"params": [], "weight_decay": self.weight_decay * decays}
+                groups.setdefault(decays, empty)["params"].append(weight)
         # asking for the estimate starts the loaders before a checkpoint has restored the step they begin at
         limit = self.trainer.max_steps
         steps = max(limit if limit > 0 else int(self.trainer.estimated_stepping_batches), 1)
@@ -61,12 +61,8 @@ class Task(lightning.LightningModule):
         def rate(step: int) -> float:
             return min((step + 1) / max(self.warmup, 1), 1.0) * (1 + cos(pi * min(step / steps, 1))) / 2
 
-        optimizer = AdamW(list(groups.values()), betas=(0.9, 0.98))
+        optimizer = AdamW(list(groups.values()), self.learning_rate, betas=(0.9, 0.98))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, rate), "interval": "step"}}
-
-    def pace(self, name: str) -> float:
-        """Learning rate of a weight, relative to the others."""
-        return 1.0
 
     # ---- checkpoints ----
 

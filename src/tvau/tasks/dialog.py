@@ -10,15 +10,16 @@ from torch import Tensor
 from tvau.backbones import VideoLVLM
 from tvau.backbones.huggingface import HuggingFaceLVLM
 from tvau.data.language import FLOW
-from tvau.errors import CheckpointError
+from tvau.errors import CheckpointError, OptionError
 from tvau.metrics import TextScores
 from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.motion import answer_rows
 from tvau.model import TVAU
-from tvau.region_encoder import RegionAwareAnomalyEncoder, View
+from tvau.region_encoder import PARTS, Part, RegionAwareAnomalyEncoder, View
 from tvau.tasks.base import OURS, Task, load_decoder, read_checkpoint, rules_of
 from tvau.tasks.dense import Pretraining
 from tvau.tasks.maps import MapScores, frame_scores, true_boxes
+from tvau.tasks.variants import VARIANTS, Variant
 from tvau.types import Batch
 from tvau.viz.cases import save_case
 from tvau.viz.report import Case
@@ -33,7 +34,10 @@ class DialogTask(Task):
         backbone: the LVLM.
         heatmap: a checkpoint that holds a trained heatmap decoder (stage 1, or an earlier stage 2).
         view: what the region encoder sees; "difference" is the paper's. None: no anomaly prompts.
-        channels, base: C_h and N_base of the region encoder.
+        variant: an ablation that tells the LVLM of anomalies in another way: "heatmap_video" (the heatmap as a second
+            video in place of the region encoder, needs `heatmap`) or "true_masks" (the region encoder sees the true
+            masks, an upper bound; without `heatmap` the test gives no scores of heatmaps). See `tasks/variants.py`.
+        channels, base, parts: C_h, N_base and the kinds of prompts of the region encoder.
         lora_rank, lora_alpha, lora_dropout: of LoRA on the language model; rank 0: none.
         questions: what `predict` asks; the default is the paper's dialog flow.
         most: tokens an answer has at most.
@@ -42,8 +46,11 @@ class DialogTask(Task):
         bootstrap: resamplings of the videos behind the test's confidence intervals; 0: none.
         pretrain: train everything on answers and dense labels (for nano).
         dense_weight, packed, tower_steps, reveal: of the pretraining, see `Pretraining`.
-        tower_pace: learning rate of the vision tower in pretraining, relative to the rest.
         learning_rate, weight_decay, warmup: see `Task`.
+
+    Raises:
+        CheckpointError: `heatmap` is no checkpoint with a decoder for this backbone.
+        OptionError: `variant` without what it needs, or `parts` without a prompt.
     """
 
     def __init__(
@@ -51,8 +58,10 @@ class DialogTask(Task):
         backbone: VideoLVLM,
         heatmap: str | None = None,
         view: View | None = "difference",
+        variant: Variant | None = None,
         channels: int = 64,
         base: int = 10,
+        parts: Sequence[Part] = PARTS,
         lora_rank: int = 16,
         lora_alpha: int = 32,
         lora_dropout: float = 0.0,
@@ -66,14 +75,13 @@ class DialogTask(Task):
         packed: float = 0.8,
         tower_steps: int = 10**9,
         reveal: tuple[int, int] = (0, 0),
-        tower_pace: float = 1.0,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
         warmup: int = 20,
     ) -> None:
         super().__init__(learning_rate, weight_decay, warmup)
         self.save_hyperparameters(ignore=["backbone"])
-        self.questions, self.most, self.tower_pace = list(questions), most, tower_pace
+        self.questions, self.most = list(questions), most
         self.judged_only, self.cases, self.bootstrap = set(judged_only), cases, bootstrap
         self.kept: dict[tuple[str, bool], dict[str, None]] = {}  # videos that became cases, by split and kind
         decoder, text, encoder = None, None, None
@@ -81,9 +89,13 @@ class DialogTask(Task):
             decoder, text, self.decoder_options = load_decoder(heatmap, backbone)
             decoder.requires_grad_(False)
             self.rules = rules_of(read_checkpoint(heatmap))
-            if view is not None:
-                encoder = RegionAwareAnomalyEncoder(backbone.hidden_size, view, channels, base, backbone.prompt_scale)
-        self.model = TVAU(backbone, decoder, encoder, text)
+        elif variant == "heatmap_video":
+            raise OptionError("variant heatmap_video without heatmap: give a checkpoint of stage 1 (--model.heatmap)")
+        if view is not None and variant != "heatmap_video" and (decoder or variant):
+            scale = backbone.prompt_scale
+            encoder = RegionAwareAnomalyEncoder(backbone.hidden_size, view, channels, base, scale, parts)
+        self.method = OURS if encoder or variant else "lvlm"
+        self.model = VARIANTS[variant](backbone, decoder, encoder, text)
         self.pretraining: Pretraining | None = None
         if pretrain:
             backbone.unfreeze()
@@ -93,10 +105,6 @@ class DialogTask(Task):
             backbone.add_lora(lora_rank, lora_alpha, lora_dropout)
 
     # ---- training ----
-
-    def pace(self, name: str) -> float:
-        """The vision tower learns at its own pace."""
-        return self.tower_pace if ".visual." in name else 1.0
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Cross entropy of the answers."""
@@ -163,7 +171,7 @@ class DialogTask(Task):
             kind, name = key.split("_", 1)
             scores = cast(TextScores | MapScores, score).compute()
             results[name] |= {"text": scores} if kind == "text" else scores
-        self.publish({OURS if self.model.encoder else "lvlm": results})
+        self.publish({self.method: results})
 
     # ---- predict ----
 
@@ -188,6 +196,7 @@ def load(checkpoint: str, backbone: VideoLVLM) -> TVAU:
     options = stored.get("options", {})
     if "heatmap" not in options:
         raise CheckpointError(f"{checkpoint} is no checkpoint of stage 2 (tvau.tasks.DialogTask)")
+    options = {k: v for k, v in options.items() if k != "tower_pace"}  # gone; it spoke of training only
     task = DialogTask(backbone, **{**options, "heatmap": checkpoint if options["heatmap"] else None})
     task.on_load_checkpoint(stored)
     task.load_state_dict(stored["state_dict"], strict=False)

@@ -1,0 +1,70 @@
+"""T-VAU told of anomalies in other ways than the paper's: lines of the dialog table, not for use."""
+
+from typing import Literal, cast
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool3d
+
+from tvau.backbones.huggingface import HuggingFaceLVLM
+from tvau.errors import DataError
+from tvau.model import TVAU
+from tvau.types import Batch, Turn, clip_rates
+
+Variant = Literal["heatmap_video", "true_masks"]
+
+
+class HeatmapVideo(TVAU):
+    """The heatmap as a second video in place of the region encoder's prompts; nothing but LoRA learns.
+
+    The predicted heatmap becomes gray frames as many and as large as the clip's. They pass the same frozen tower, and
+    its visual tokens stand where the anomaly prompts would, behind those of the clip. So every clip costs a second
+    vision pass and its visual tokens twice. In the language model they have the places of words, one behind the
+    other, and what some families hand to deeper layers (DeepStack of Qwen3-VL) is left out.
+    """
+
+    def places(self, grid: tuple[int, int, int]) -> int:
+        lvlm = cast(HuggingFaceLVLM, self.backbone)
+        return lvlm.visual_tokens(lvlm.lm.config, grid)
+
+    def tell(self, maps: Tensor | None, batch: Batch) -> Tensor:
+        """Visual tokens of the heatmap's frames [B, N, D]."""
+        gray = (self.enlarge(cast(Tensor, maps), batch).detach() * 255).round().to(torch.uint8)  # [B, T, H, W]
+        unasked = [[Turn(task="", question="?", answer="")]] * len(gray)
+        lvlm = cast(HuggingFaceLVLM, self.backbone)
+        inputs = lvlm.prepare(gray[:, :, None].expand(-1, -1, 3, -1, -1), unasked, 0, clip_rates(batch))
+        # `encode` may keep its passes on disk: heatmaps differ from run to run, no other run would read these again
+        tokens = lvlm.features(inputs)["pooler_output"]  # [B, N, D], or its parts as a list
+        return torch.cat(list(tokens)).reshape(len(gray), -1, lvlm.hidden_size)
+
+
+class TrueMasks(TVAU):
+    """The region encoder is shown the truth, in training and in test: what better maps could give at most.
+
+    The masks reach the region encoder and nothing else; the decoder's heatmaps, where there is one, stay its own.
+    With the paper's view a target that lies still remains almost unseen, as its mask does not change.
+    """
+
+    def tell(self, maps: Tensor | None, batch: Batch) -> Tensor | None:
+        """Anomaly prompts of the true masks; raises DataError without masks."""
+        if "mask" not in batch:
+            raise DataError(
+                f"{batch['name'][0]} has no mask: variant true_masks needs a data set with masks in training and test"
+            )
+        grid = self.backbone.grid(batch["video"].shape[1], *batch["video"].shape[-2:])
+        return super().tell(mask_maps(batch["mask"], grid), batch)
+
+
+def mask_maps(mask: Tensor, grid: tuple[int, int, int], weight: float = 4.0) -> Tensor:
+    """Masks bool [B, T, H, W] as similarity maps [B, T', 2, H', W'] of a decoder that knows the truth.
+
+    A patch that lies in the mask wholly gets -weight as normal and +weight as abnormal, one outside the opposite, and
+    one that lies in it with a share s gets -+weight (2s - 1). The background of nano's trained decoder lies at about
+    4.2 and -4.4, hence the default.
+    """
+    share = adaptive_avg_pool3d(mask.float()[:, None], grid)[:, 0]  # [B, T', H', W']
+    abnormal = weight * (2 * share - 1)
+    return torch.stack([-abnormal, abnormal], 2)
+
+
+VARIANTS: dict[Variant | None, type[TVAU]] = {None: TVAU, "heatmap_video": HeatmapVideo, "true_masks": TrueMasks}

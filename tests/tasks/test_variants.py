@@ -1,0 +1,127 @@
+"""The lines of the dialog table that are not the paper's: the heatmap as a second video, and true masks."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tiny import FRAMES, SIZE, batch, close, stage_one
+from tvau.backbones import Qwen25VL
+from tvau.errors import DataError, OptionError
+from tvau.tasks import DialogTask
+from tvau.tasks.variants import HeatmapVideo, TrueMasks, Variant, mask_maps
+from tvau.types import Batch, clip_rates
+
+GRID = (FRAMES // 2, SIZE[0] // 8, SIZE[1] // 8)
+
+
+@pytest.fixture(scope="module")
+def lvlm(checkpoint: Path) -> Qwen25VL:
+    return Qwen25VL(str(checkpoint), blocks=[1, 2])
+
+
+@pytest.fixture(scope="module")
+def first(lvlm: Qwen25VL, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A checkpoint of stage 1."""
+    return str(stage_one(lvlm, tmp_path_factory.mktemp("stage1") / "last.ckpt"))
+
+
+def task(lvlm: Qwen25VL, variant: Variant, heatmap: str | None) -> DialogTask:
+    torch.manual_seed(0)
+    made = DialogTask(copy.deepcopy(lvlm), heatmap, variant=variant, channels=8, lora_rank=2)
+    for name, weights in made.named_parameters():
+        if "lora_B" in name:  # it starts at zero, which hides from the first LoRA matrix that there is a loss
+            weights.data.normal_(0, 0.1)
+    return made
+
+
+def masked(clips: Batch, mask: Tensor) -> Batch:
+    return {**clips, "mask": mask}
+
+
+# ---- the heatmap as a second video ----
+
+
+def test_the_heatmap_goes_through_the_tower_as_gray_frames(lvlm: Qwen25VL, first: str) -> None:
+    model, clips = task(lvlm, "heatmap_video", first).model, batch(2)
+    assert isinstance(model, HeatmapVideo)
+    assert model.places(GRID) == GRID[0] * GRID[1] * GRID[2] // 4
+    with torch.no_grad():
+        maps, heatmaps = model.maps(clips), model.heatmaps(clips)
+        frames = np.rint(heatmaps.numpy() * np.float32(255)).astype(np.uint8)
+        assert frames.min() < frames.max()
+        video = torch.from_numpy(frames)[:, :, None].repeat(1, 1, 3, 1, 1)
+        inputs = lvlm.prepare(video, [[{"task": "", "question": "?", "answer": ""}]] * 2, 0, clip_rates(clips))
+        expected = lvlm.lm.get_video_features(
+            inputs["pixel_values_videos"], inputs["video_grid_thw"], return_dict=True
+        ).pooler_output
+        tokens = model.tell(maps, clips)
+        close(tokens, torch.stack(list(expected)))
+        assert (tokens[0] - tokens[1]).abs().max() > 1e-3
+        inputs = lvlm.prepare(clips["video"], clips["turns"], tokens.shape[1], clip_rates(clips))
+        close(model(clips), model.backbone.loss(inputs, lvlm.encode(inputs), tokens))
+
+
+def test_behind_a_second_video_only_lora_learns(lvlm: Qwen25VL, first: str) -> None:
+    made = task(lvlm, "heatmap_video", first)
+    assert made.method == "tvau"
+    made.model(batch(2)).backward()
+    learning = {name: p for name, p in made.named_parameters() if p.requires_grad}
+    assert learning
+    assert all("lora_" in name and p.grad is not None and p.grad.abs().sum() > 0 for name, p in learning.items())
+
+
+def test_a_second_video_needs_a_heatmap(lvlm: Qwen25VL) -> None:
+    with pytest.raises(OptionError, match="give a checkpoint of stage 1"):
+        DialogTask(lvlm, variant="heatmap_video", lora_rank=0)
+
+
+# ---- true masks ----
+
+
+def test_masks_become_the_maps_of_a_decoder_that_knows() -> None:
+    mask = torch.rand(2, FRAMES, *SIZE, generator=torch.Generator().manual_seed(0)) < 0.3
+    maps = mask_maps(mask, GRID, weight=5.0)
+    assert maps.shape == (2, GRID[0], 2, *GRID[1:])
+    cell = mask[1, 2:4, 8:16, 24:32].float().mean()
+    close(maps[1, 1, :, 1, 3], torch.stack([5 - 10 * cell, 10 * cell - 5]))
+    whole = mask_maps(torch.ones_like(mask), GRID, weight=5.0)
+    assert whole[:, :, 1].unique().tolist() == [5.0]
+    assert whole[:, :, 0].unique().tolist() == [-5.0]
+
+
+def test_the_region_encoder_sees_the_masks(lvlm: Qwen25VL) -> None:
+    made, clips = task(lvlm, "true_masks", None), batch(2)
+    model = made.model
+    assert isinstance(model, TrueMasks)
+    assert model.encoder is not None
+    assert made.method == "tvau"
+    close(model.look(clips, clips["turns"]).prompts, model.encoder(mask_maps(clips["mask"], GRID)))  # type: ignore[arg-type]
+    assert model(clips).item() != model(masked(clips, ~clips["mask"].roll(1, 1))).item()
+    model(clips).backward()
+    learning = {name: p for name, p in made.named_parameters() if p.requires_grad}
+    assert {"lora" if "lora_" in name else name.split(".")[1] for name in learning} == {"lora", "encoder"}
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in learning.values())
+    _, heatmaps = model.converse(clips, [["Where?"]] * 2, most=1)
+    assert heatmaps is None  # scores of the truth would mean nothing
+
+
+def test_masks_reach_nothing_else(lvlm: Qwen25VL, first: str) -> None:
+    clips = batch(2)
+    other = masked(clips, ~clips["mask"].roll(1, 1))
+    model = task(lvlm, "true_masks", first).model
+    with torch.no_grad():
+        assert torch.equal(model.maps(clips), model.maps(other))
+        for variant in (None, "heatmap_video"):
+            blind = DialogTask(lvlm, first, variant=variant, channels=8, lora_rank=0).model
+            assert torch.equal(blind(clips), blind(other))
+
+
+def test_true_masks_need_masks(lvlm: Qwen25VL) -> None:
+    clips = batch()
+    del clips["mask"]
+    with pytest.raises(DataError, match="normal_scene_1_scenario_0 has no mask"):
+        task(lvlm, "true_masks", None).model(clips)
