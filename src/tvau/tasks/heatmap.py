@@ -12,7 +12,7 @@ from tvau.metrics.boxes import RuleChoice
 from tvau.metrics.intervals import SAMPLES
 from tvau.model import TVAU, text_features
 from tvau.prompts import PROMPTS
-from tvau.tasks.base import OURS, Task
+from tvau.tasks.base import OURS, Task, load_decoder
 from tvau.tasks.maps import MapScores, frame_scores, median_difference, true_boxes
 from tvau.types import Batch
 
@@ -32,6 +32,8 @@ class HeatmapTask(Task):
         positive_weight, dice_weight: see `map_loss`.
         bootstrap: resamplings of the videos behind the test's confidence intervals; 0: none.
         merl: the test also gives the MERL-style variant of RBDC and TBDC (slow).
+        start: checkpoint of stage 1 on any data whose decoder is trained further (with its own width and weight), its
+            rules for boxes left behind; null: a new decoder.
         learning_rate, weight_decay, warmup: see `Task`.
     """
 
@@ -45,6 +47,7 @@ class HeatmapTask(Task):
         dice_weight: float = 0.5,
         bootstrap: int = SAMPLES,
         merl: bool = False,
+        start: str | None = None,
         learning_rate: float = 2e-3,
         weight_decay: float = 0.01,
         warmup: int = 20,
@@ -55,6 +58,8 @@ class HeatmapTask(Task):
         self.bootstrap, self.merl, self.choices = bootstrap, merl, nn.ModuleDict()
         self.decoder_options = {"width": width, "weight": weight}
         decoder = AnomalyHeatmapDecoder(backbone.vision_size, backbone.hidden_size, backbone.blocks, width, weight)
+        if start is not None:
+            decoder, _, self.decoder_options = load_decoder(start, backbone)
         self.model = TVAU(backbone, decoder, text=text_features(backbone, prompts))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
