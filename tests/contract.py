@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from families import Family, write
 from tiny import DIALOG, turn, video
 from tvau.backbones import Dialog, Inputs
+from tvau.backbones.cache import VisionCache
 from tvau.backbones.huggingface import HuggingFaceLVLM
 from tvau.backbones.tokens import IGNORE
 
@@ -150,6 +151,17 @@ class Contract:
         with torch.no_grad():  # where the library counts padding as positions, they differ by rounding
             ours = lvlm(inputs, lvlm.encode(inputs))
             compare(record_property, ours[known], lvlm.lm(**theirs).logits[known], ROUNDING)
+
+    @torch.no_grad()
+    def test_a_kept_pass_is_the_pass(self, fresh: HuggingFaceLVLM, tmp_path: Path) -> None:
+        inputs = self.ask(fresh, QUESTIONS)
+        plain = fresh.encode(inputs)
+        fresh.cache = VisionCache(str(tmp_path), fresh.lm, "sdpa")
+        for compute in (fresh.features, None):  # the second time there is nothing that could compute
+            fresh.features = compute  # type: ignore[assignment, method-assign]
+            kept = fresh.encode(inputs)
+            assert all(torch.equal(kept.hidden[k], plain.hidden[k]) for k in fresh.blocks)
+            assert torch.equal(fresh(inputs, kept), fresh(inputs, plain))
 
     def test_prompts_equal_to_embeddings_of_words_are_these_words(
         self, lvlm: HuggingFaceLVLM, record_property: Note

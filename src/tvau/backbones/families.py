@@ -28,8 +28,9 @@ def load(
     frames: int = 16,
     bits: Bits | None = None,
     gradient_checkpointing: bool = False,
-    random_weights: bool = False,
+    random_weights: bool | int = False,
     options: Mapping[str, Any] | None = None,
+    cache: str | None = None,
 ) -> VideoLVLM:
     """The LVLM of a hub id or folder, by the adapter of its family.
 
@@ -43,15 +44,28 @@ def load(
         frames: number of frames of a clip that suits the model; `tvau backbones` counts with it.
         bits: 4 or 8: the language model is quantized by bitsandbytes (QLoRA); the vision tower is left alone.
         gradient_checkpointing: keep no activations of the language model's layers in training.
-        random_weights: draw the weights anew instead of loading them: to pretrain, or as a baseline.
+        random_weights: draw the weights anew instead of loading them: to pretrain, or as a baseline. A number is the
+            seed of the draw; true: the seed of the run.
         options: further arguments of `from_pretrained`.
+        cache: a folder in which the frozen vision tower's passes are kept, so that each clip is encoded only once,
+            whatever is trained behind it; None: none.
 
     Raises:
         BackboneError: no such checkpoint, or one of a family that no adapter takes.
     """
     adapter = adapter_for(read_config(checkpoint, options or {}), checkpoint)
     return adapter(
-        checkpoint, blocks, dtype, attention, size, frames, bits, gradient_checkpointing, random_weights, options
+        checkpoint,
+        blocks,
+        dtype,
+        attention,
+        size,
+        frames,
+        bits,
+        gradient_checkpointing,
+        random_weights,
+        options,
+        cache,
     )
 
 

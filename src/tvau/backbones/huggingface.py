@@ -14,6 +14,7 @@ from transformers import DynamicCache, PreTrainedConfig
 from transformers.utils import ModelOutput
 
 from tvau.backbones.base import Dialog, Inputs, VideoLVLM, VisionPass
+from tvau.backbones.cache import TOWER, VisionCache
 from tvau.backbones.checkpoint import Bits, DType, read_config, read_model, read_processor
 from tvau.backbones.tokens import ANOMALY, IGNORE, DialogTokens
 from tvau.errors import BackboneError
@@ -35,8 +36,11 @@ class HuggingFaceLVLM(VideoLVLM):
         frames: number of frames of a clip that suits the model; `tvau backbones` counts with it.
         bits: 4 or 8: the language model is quantized by bitsandbytes (QLoRA); the vision tower is left alone.
         gradient_checkpointing: keep no activations of the language model's layers in training.
-        random_weights: draw the weights anew instead of loading them: to pretrain, or as a baseline.
+        random_weights: draw the weights anew instead of loading them: to pretrain, or as a baseline. A number is the
+            seed of the draw; true: the seed of the run.
         options: further arguments of `from_pretrained`.
+        cache: a folder in which the frozen vision tower's passes are kept, so that each clip is encoded only once,
+            whatever is trained behind it; None: none.
 
     Raises:
         BackboneError: no such checkpoint, one of another family, or blocks beyond the tower's depth.
@@ -60,8 +64,9 @@ class HuggingFaceLVLM(VideoLVLM):
         frames: int = 16,
         bits: Bits | None = None,
         gradient_checkpointing: bool = False,
-        random_weights: bool = False,
+        random_weights: bool | int = False,
         options: Mapping[str, Any] | None = None,
+        cache: str | None = None,
     ) -> None:
         super().__init__()
         options = options or {}
@@ -78,7 +83,11 @@ class HuggingFaceLVLM(VideoLVLM):
         if not self.blocks or min(self.blocks) < 1 or max(self.blocks) > self.depth:
             raise BackboneError(f"blocks {list(self.blocks)} of {checkpoint}: expected numbers from 1 to {self.depth}")
         self.tokens = DialogTokens(read_processor(checkpoint, options), self.answer_prefix, self.template)
-        self.lm: Any = read_model(checkpoint, config, dtype, attention, bits, random_weights, options)
+        drawn, seeded = random_weights is not False, not isinstance(random_weights, bool)
+        with torch.random.fork_rng(enabled=seeded):
+            if seeded:
+                torch.manual_seed(random_weights)
+            self.lm: Any = read_model(checkpoint, config, dtype, attention, bits, drawn, options)
         self.vision_size = self.vision_width(config)
         self.size, self.frames = tuple(size) if size else self.native_size(config), frames
         ends = getattr(self.lm.generation_config, "eos_token_id", None)
@@ -91,6 +100,7 @@ class HuggingFaceLVLM(VideoLVLM):
             self.lm.disable_input_require_grads()  # gradients reach prompts and LoRA without it
         self.frozen = True
         self.lm.requires_grad_(False)
+        self.cache = None if cache is None else VisionCache(cache, self.lm, attention)
         self.train(False)
 
     # ---- what a family says ----
@@ -163,6 +173,15 @@ class HuggingFaceLVLM(VideoLVLM):
     # ---- the model ----
 
     def encode(self, inputs: Inputs) -> VisionPass:
+        if self.cache is None:
+            return self._encode(inputs)
+        if any(weights.requires_grad for name, weights in self.lm.named_parameters() if TOWER.match(name)):
+            raise BackboneError(
+                f"cache {self.cache.folder}: the vision tower is being trained, so its passes change; leave `cache` out"
+            )
+        return self.cache.encode(inputs, self.blocks, self._encode)
+
+    def _encode(self, inputs: Inputs) -> VisionPass:
         output = self.features(inputs)
         return VisionPass({k: self.raster(output["hidden_states"][k], inputs) for k in self.blocks}, output)
 
