@@ -70,6 +70,8 @@ class UCSDPedFiles(Layout):
         fold: int = 0,
         linked: bool = False,
     ) -> None:
+        if protocol == "folds" and (part != "ped2" or not 0 <= fold < len(ped2_folds())):
+            raise DataError(f"fold {fold} of {part}: there are folds 0 to {len(ped2_folds()) - 1} of ped2 only.")
         inner = subfolder(Path(root), f"UCSD{part}")
         self.outer, self.root = Path(root), inner or Path(root)
         train, test = subfolder(self.root, "Train"), subfolder(self.root, "Test")
@@ -79,8 +81,6 @@ class UCSDPedFiles(Layout):
                 f"001.tif and UCSD{part}/Test/Test001_gt/001.bmp; {found_in(self.root)}."
             )
         self.part, self.protocol, self.linked = part, protocol, linked
-        if protocol == "folds" and (part != "ped2" or not 0 <= fold < len(ped2_folds())):
-            raise DataError(f"fold {fold} of {part}: there are folds 0 to {len(ped2_folds()) - 1} of ped2 only.")
         self.fold = ped2_folds()[fold] if protocol == "folds" else {}
         self.test = test or self.root / "Test"
         self._normal = find_videos(train) if train else {}

@@ -1,8 +1,10 @@
 """One test in several parts: what each fold of a leave-videos-out test saw, kept in a file and scored together."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -49,7 +51,7 @@ def load_scores(path: Path) -> tuple[dict[str, MapScores], dict[str, NDArray[Any
                 for name, state in metric.metric_state.items():
                     rows = torch.from_numpy(arrays.pop(f"{method}/{part}/{name}"))
                     setattr(metric, name, [rows] if isinstance(state, list) else rows)
-    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+    except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile) as error:
         raise DataError(f"{path}: no scores of a fold ({error}); delete it and test that fold again.") from error
     return methods, arrays
 
@@ -76,4 +78,6 @@ def merged(folds: Sequence[MapScores], bootstrap: int = 0) -> dict[str, Any]:
         pixel.merge_state(fold.pixel.metric_state)
         region.merge_state(fold.region.metric_state)
     frame = frame_summary([video for fold in folds for video in fold.frame.videos()], bootstrap)
-    return {"frame": frame, "pixel": pixel.compute(), "region": region.compute()}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The ``compute`` method of metric")  # it was the folds that saw the clips
+        return {"frame": frame, "pixel": pixel.compute(), "region": region.compute()}
