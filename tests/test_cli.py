@@ -14,8 +14,11 @@ from tvau.cli import main
 from tvau.data.language import FLOW
 from tvau.data.video import open_video
 from tvau.metrics.files import read_detections
+from tvau.viz.table import read_plan
 
-CONFIGS = sorted(path.stem for path in (Path(__file__).parent.parent / "configs" / "synthetic").glob("*.yaml"))
+SHIPPED = Path(__file__).parent.parent / "configs"
+CONFIGS = sorted(path.stem for path in (SHIPPED / "synthetic").glob("*.yaml"))
+LINES = sorted(path for path in SHIPPED.glob("tables/*/*.yaml") if path.stem not in ("base", "table"))
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +261,16 @@ def test_every_shipped_config_parses(root: Path, config: str, capsys: pytest.Cap
     printed = capsys.readouterr().out
     assert "class_path: tvau.tasks." in printed
     assert "checkpoint: backbones/nano" in printed
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_line_of_a_table_parses_over_its_base(line: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = read_plan(line.parent)
+    command = "fit" if plan.lines[line.stem] else "test"  # no config that no row shows
+    with pytest.raises(SystemExit) as stop:
+        main([command, f"--config={line.parent / 'base.yaml'}", f"--config={line}", "--print_config"])
+    assert not stop.value.code
+    assert "checkpoint: backbones/nano" in capsys.readouterr().out
 
 
 def test_commands_beside_lightnings(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from tvau.data.synthetic import write
 from tvau.errors import DataError, TvauError
 from tvau.tasks.base import read_checkpoint
 from tvau.tasks.memory import backbones
+from tvau.tasks.table import table
 from tvau.viz.cases import load_cases
 from tvau.viz.compare import compare
 from tvau.viz.report import score_table, write_report
@@ -77,6 +78,7 @@ COMMANDS: dict[str, Any] = {  # a dictionary is a command with commands of its o
     "annotate": annotate,
     "score": score,
     "compare": compare,
+    "table": table,
 }
 
 
@@ -134,12 +136,16 @@ def _spelled_out(words: Sequence[str]) -> list[str]:
 
 
 def _plain(words: Sequence[str]) -> list[str]:
-    """The arguments of a command of ours as its parser takes them: --num-frames as --num_frames, runs as one list."""
+    """The arguments of a command of ours as its parser takes them: --num-frames as --num_frames, several as a list."""
     named = [word.partition("=") if word.startswith("--") else ("", "", word) for word in words[1:]]
     args = [f"--{name[2:].replace('-', '_')}{sign}{value}" if name else value for name, sign, value in named]
     if words[0] == "compare":
         at = next((i for i, word in enumerate(args) if word.startswith("-")), len(args))
         args = [json.dumps(args[:at]), *args[at:]] if at else args
+    if "--set" in args:
+        at = args.index("--set") + 1
+        end = next((i for i, word in enumerate(args) if i >= at and word.startswith("--")), len(args))
+        args = [*args[:at], json.dumps(args[at:end]), *args[end:]]
     return args
 
 

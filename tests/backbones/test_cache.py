@@ -65,7 +65,7 @@ def test_blocks_are_added_and_chosen(checkpoint: Path, tmp_path: Path) -> None:
 def test_other_weights_settings_and_precision_are_kept_apart(checkpoint: Path, tmp_path: Path) -> None:
     clips = video(1)
     for options in ({}, {"random_weights": 1}, {"random_weights": 2}, {"attention": "eager"}, {"dtype": "bfloat16"}):
-        backbone = lvlm(checkpoint, tmp_path, **options)  # type: ignore[arg-type]
+        backbone = lvlm(checkpoint, tmp_path, **options)
         assert computed(backbone, ask(backbone, clips))[1] == 1
     again = lvlm(checkpoint, tmp_path, random_weights=2)
     assert computed(again, ask(again, clips))[1] == 0  # a seed draws the same weights

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tiny import FRAMES, SIZE, batch, close
-from tvau.tasks.maps import MapScores, median_difference
+from tvau.tasks.maps import MapScores, median_difference, squared_difference
 from tvau.types import Batch
 
 
@@ -16,6 +16,18 @@ def test_the_median_difference_sees_what_moves_and_only_that() -> None:
     expected = torch.zeros(1, 5, 8, 8)
     expected[:, 3, 2:4, 2:4] = 1
     close(median_difference(video), expected)
+
+
+def test_the_squared_difference_is_that_of_two_neighbouring_frames() -> None:
+    video = torch.randint(256, (2, 3, 3, 4, 5), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    given = squared_difference(video)
+    for clip, y, x in ((0, 0, 0), (1, 3, 4)):
+        pixel = video[clip, :, :, y, x].tolist()  # [T][colour]
+        expected = [
+            sum(((now - before) / 255) ** 2 for now, before in zip(pixel[t], pixel[t - 1], strict=True)) / 3
+            for t in (1, 2)
+        ]
+        close(given[clip, :, y, x], torch.tensor([expected[0], *expected]))
 
 
 def clips_with_boxes() -> Batch:

@@ -60,8 +60,18 @@ class VisionCache:
             _add(digest, name, weights)
         self.tower = digest.digest()
 
-    def encode(self, inputs: Inputs, blocks: Sequence[int], compute: Callable[[Inputs], VisionPass]) -> VisionPass:
-        """The pass of a batch: clips that are not kept yet go through `compute` together, and are kept."""
+    def encode(
+        self, lm: Any, inputs: Inputs, blocks: Sequence[int], compute: Callable[[Inputs], VisionPass]
+    ) -> VisionPass:
+        """The pass of a batch: clips that are not kept yet go through `compute` together, and are kept.
+
+        Raises:
+            BackboneError: the tower is being trained, or nothing can be written.
+        """
+        if any(weights.requires_grad for name, weights in lm.named_parameters() if TOWER.match(name)):
+            raise BackboneError(
+                f"cache {self.folder}: the vision tower is being trained, so its passes change; leave `cache` out"
+            )
         count = len(inputs["input_ids"])
         seen = {k: v.chunk(count) for k, v in inputs.items() if SEEN.match(k) or k == "input_ids"}
         paths = [self._path({k: v[i] for k, v in seen.items()}) for i in range(count)]

@@ -61,7 +61,7 @@ def read_model(
     dtype: DType,
     attention: str,
     bits: Bits | None,
-    random_weights: bool,
+    random_weights: bool | int,
     options: Mapping[str, Any],
 ) -> PreTrainedModel:
     """The model, loaded or drawn anew; for the arguments see `HuggingFaceLVLM`.
@@ -71,9 +71,13 @@ def read_model(
     """
     common = {"attn_implementation": attention, **options}
     try:
-        if random_weights:
+        if random_weights is not False:
             given = config.dtype if dtype == "auto" else getattr(torch, dtype)
-            return AutoModelForImageTextToText.from_config(config, dtype=given or torch.float32, **common)
+            seeded = not isinstance(random_weights, bool)
+            with torch.random.fork_rng(enabled=seeded):
+                if seeded:
+                    torch.manual_seed(random_weights)
+                return AutoModelForImageTextToText.from_config(config, dtype=given or torch.float32, **common)
         if bits is not None:
             common["quantization_config"] = _quantization(config, dtype, bits)
         return AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, **common)
@@ -84,6 +88,14 @@ def read_model(
             f"{checkpoint}: a package is missing ({_first_line(error)}). `attention: sdpa` needs none; `bits` needs "
             "`pip install tvau[quantize]`"
         ) from error
+
+
+def context(config: PreTrainedConfig) -> int:
+    """The longest sequence that the language model was made for, tokens."""
+    text = config.get_text_config()
+    rope = getattr(text, "rope_parameters", None) or {}
+    stretched = rope.get("factor", 1) if rope.get("rope_type") in ("linear", "dynamic") else 1
+    return int((getattr(text, "max_position_embeddings", None) or 10**9) * stretched)
 
 
 def _quantization(config: PreTrainedConfig, dtype: DType, bits: Bits) -> BitsAndBytesConfig:

@@ -14,8 +14,8 @@ from transformers import DynamicCache, PreTrainedConfig
 from transformers.utils import ModelOutput
 
 from tvau.backbones.base import Dialog, Inputs, VideoLVLM, VisionPass
-from tvau.backbones.cache import TOWER, VisionCache
-from tvau.backbones.checkpoint import Bits, DType, read_config, read_model, read_processor
+from tvau.backbones.cache import VisionCache
+from tvau.backbones.checkpoint import Bits, DType, context, read_config, read_model, read_processor
 from tvau.backbones.tokens import ANOMALY, IGNORE, DialogTokens
 from tvau.errors import BackboneError
 from tvau.types import Turn
@@ -83,11 +83,7 @@ class HuggingFaceLVLM(VideoLVLM):
         if not self.blocks or min(self.blocks) < 1 or max(self.blocks) > self.depth:
             raise BackboneError(f"blocks {list(self.blocks)} of {checkpoint}: expected numbers from 1 to {self.depth}")
         self.tokens = DialogTokens(read_processor(checkpoint, options), self.answer_prefix, self.template)
-        drawn, seeded = random_weights is not False, not isinstance(random_weights, bool)
-        with torch.random.fork_rng(enabled=seeded):
-            if seeded:
-                torch.manual_seed(random_weights)
-            self.lm: Any = read_model(checkpoint, config, dtype, attention, bits, drawn, options)
+        self.lm: Any = read_model(checkpoint, config, dtype, attention, bits, random_weights, options)
         self.vision_size = self.vision_width(config)
         self.size, self.frames = tuple(size) if size else self.native_size(config), frames
         ends = getattr(self.lm.generation_config, "eos_token_id", None)
@@ -175,11 +171,7 @@ class HuggingFaceLVLM(VideoLVLM):
     def encode(self, inputs: Inputs) -> VisionPass:
         if self.cache is None:
             return self._encode(inputs)
-        if any(weights.requires_grad for name, weights in self.lm.named_parameters() if TOWER.match(name)):
-            raise BackboneError(
-                f"cache {self.cache.folder}: the vision tower is being trained, so its passes change; leave `cache` out"
-            )
-        return self.cache.encode(inputs, self.blocks, self._encode)
+        return self.cache.encode(self.lm, inputs, self.blocks, self._encode)
 
     def _encode(self, inputs: Inputs) -> VisionPass:
         output = self.features(inputs)
@@ -303,11 +295,3 @@ def name(config: PreTrainedConfig) -> str:
     """What a checkpoint of tvau remembers an LVLM by: its family and the size of its language model."""
     text = config.get_text_config()
     return f"{config.model_type}:{text.hidden_size}x{text.num_hidden_layers}"
-
-
-def context(config: PreTrainedConfig) -> int:
-    """The longest sequence that the language model was made for, tokens."""
-    text = config.get_text_config()
-    rope = getattr(text, "rope_parameters", None) or {}
-    stretched = rope.get("factor", 1) if rope.get("rope_type") in ("linear", "dynamic") else 1
-    return int((getattr(text, "max_position_embeddings", None) or 10**9) * stretched)

@@ -1,7 +1,10 @@
 """The stages as LightningModules."""
 
-from tvau.tasks.callbacks import HeatmapPictures, PredictionWriter, SaveBackbone
+from tvau.tasks.callbacks import Cost, HeatmapPictures, PredictionWriter, SaveBackbone
 from tvau.tasks.dialog import DialogTask
 from tvau.tasks.heatmap import HeatmapTask
+from tvau.tasks.neighbours import NeighbourTask
 
-__all__ = ["DialogTask", "HeatmapPictures", "HeatmapTask", "PredictionWriter", "SaveBackbone"]
+__all__ = [
+    "Cost", "DialogTask", "HeatmapPictures", "HeatmapTask", "NeighbourTask", "PredictionWriter", "SaveBackbone",
+]  # fmt: skip

@@ -1,9 +1,14 @@
-"""What happens beside training: pictures in the log, predictions on disk, a pretrained backbone saved."""
+"""What happens beside training: pictures in the log, costs, predictions on disk, a pretrained backbone saved."""
 
+import json
+import resource
+import sys
+import time
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
@@ -13,7 +18,7 @@ from tvau.metrics.frame import smooth
 from tvau.tasks.base import OURS, Task
 from tvau.types import Batch
 from tvau.viz.overlay import key_frames
-from tvau.viz.predictions import Dialog, write_prediction
+from tvau.viz.predictions import Dialog, whole, write_prediction
 
 
 class HeatmapPictures(Callback):
@@ -38,6 +43,42 @@ class HeatmapPictures(Callback):
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):
                     logger.experiment.add_image(f"heatmaps/{i}", picture, trainer.global_step, dataformats="HWC")
+
+
+class Cost(Callback):
+    """Writes what a run costs into `cost.json` in its folder; fit and test each add their part.
+
+    parameters: numbers that are trained; fit_seconds, test_seconds: wall clock, without imports and the loading of
+    weights; fit_memory, test_memory: peak of the process in bytes, the interpreter and its libraries included;
+    fit_gpu, test_gpu: peak of what tensors took on the GPU, bytes, where there is one.
+    """
+
+    start = 0.0
+
+    def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        """The clock starts."""
+        self.start = time.monotonic()
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+
+    def teardown(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        """Writes the part of a fit or test that ended well."""
+        if stage not in ("fit", "test") or not trainer.is_global_zero or trainer.interrupted:
+            return
+        path = cast(Task, module).folder / "cost.json"
+        unit = 1 if sys.platform == "darwin" else 1024
+        costs = json.loads(path.read_text()) if path.is_file() else {}
+        costs |= {
+            f"{stage}_seconds": time.monotonic() - self.start,
+            f"{stage}_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        }
+        if torch.cuda.is_available():
+            costs[f"{stage}_gpu"] = torch.cuda.max_memory_allocated()
+        if stage == "fit":
+            costs["parameters"] = sum(w.numel() for w in module.parameters() if w.requires_grad)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as temporary:
+            temporary.write_text(json.dumps(costs, indent=2))
 
 
 class PredictionWriter(Callback):

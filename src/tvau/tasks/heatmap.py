@@ -1,114 +1,83 @@
 """Stage 1: the heatmap decoder learns to align the frozen tower's hidden states with the text prompts."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
+import torch
 from torch import Tensor, nn
 
 from tvau.backbones import VideoLVLM
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder
 from tvau.losses import map_loss
-from tvau.metrics.boxes import RuleChoice
+from tvau.metrics.boxes import MapRule, RuleChoice
 from tvau.metrics.intervals import SAMPLES
 from tvau.model import TVAU, text_features
-from tvau.prompts import PROMPTS
+from tvau.prompts import ABNORMAL, LEVELS, NORMAL, nested
 from tvau.tasks.base import OURS, Task, load_decoder
-from tvau.tasks.maps import MapScores, frame_scores, median_difference, true_boxes
+from tvau.tasks.maps import BASELINES, MapScores, frame_scores, true_boxes
 from tvau.types import Batch
 
-MEDIAN = "median difference"
+Level = Literal["word", "phrase", "sentence"]
+Baseline = Literal["median difference", "squared difference"]
 
 
-class HeatmapTask(Task):
-    """Trains the heatmap decoder alone; the test compares it with the temporal median difference.
-
-    Each validation also chooses the rule by which boxes and frame scores are read from the maps, see `MapRule`; the
-    checkpoint holds it.
+class MapTask(Task):
+    """Test of a method that makes heatmaps, beside baselines that need no learning.
 
     Args:
-        backbone: the LVLM, frozen.
-        prompts: "normal" and "abnormal" texts (eq. 2).
-        width, weight: see `AnomalyHeatmapDecoder`.
-        positive_weight, dice_weight: see `map_loss`.
+        method: the name of its maps in `test.json`.
+        baselines: see `BASELINES`; all are scored on the same clips by the same rule.
         bootstrap: resamplings of the videos behind the test's confidence intervals; 0: none.
         merl: the test also gives the MERL-style variant of RBDC and TBDC (slow).
-        start: checkpoint of stage 1 on any data whose decoder is trained further (with its own width and weight), its
-            rules for boxes left behind; null: a new decoder.
-        learning_rate, weight_decay, warmup: see `Task`.
+        options: of `Task`.
     """
 
-    def __init__(
-        self,
-        backbone: VideoLVLM,
-        prompts: Mapping[str, Sequence[str]] = PROMPTS,
-        width: int | None = None,
-        weight: float = 10.0,
-        positive_weight: float = 5.0,
-        dice_weight: float = 0.5,
-        bootstrap: int = SAMPLES,
-        merl: bool = False,
-        start: str | None = None,
-        learning_rate: float = 2e-3,
-        weight_decay: float = 0.01,
-        warmup: int = 20,
-    ) -> None:
-        super().__init__(learning_rate, weight_decay, warmup)
-        self.save_hyperparameters(ignore=["backbone"])
-        self.positive_weight, self.dice_weight = positive_weight, dice_weight
+    def __init__(self, method: str, baselines: Sequence[str], bootstrap: int, merl: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self.method, self.baselines = method, list(baselines)
         self.bootstrap, self.merl, self.choices = bootstrap, merl, nn.ModuleDict()
-        self.decoder_options = {"width": width, "weight": weight}
-        decoder = AnomalyHeatmapDecoder(backbone.vision_size, backbone.hidden_size, backbone.blocks, width, weight)
-        if start is not None:
-            decoder, _, self.decoder_options = load_decoder(start, backbone)
-        self.model = TVAU(backbone, decoder, text=text_features(backbone, prompts))
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Loss of the maps against the masks."""
-        loss = map_loss(self.model.maps(batch), batch["mask"], self.positive_weight, self.dice_weight)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["name"]))
-        return loss
+    def heatmaps(self, batch: Batch) -> Tensor:
+        """The method's heatmaps [B, T, H, W] in [0, 1], at the size of the frames."""
+        raise NotImplementedError
 
-    def on_validation_start(self) -> None:
-        """Fresh scores for every validation."""
-        self.scores["validation"] = MapScores().to(self.device)
-        methods = [OURS, *({MEDIAN} - self.rules.keys())]  # the baseline's maps stay what they are
+    def shown(self, batch: Batch, own: Tensor) -> dict[str, Tensor]:
+        """The heatmaps of the method (`own`) and of the baselines."""
+        return {self.method: own} | {name: BASELINES[name](batch["video"]) for name in self.baselines}
+
+    # ---- the rule, chosen on validation ----
+
+    def start_choice(self) -> None:
+        """From here on `watch` counts; the baselines' maps stay what they are, so one choice is enough for them."""
+        methods = [self.method, *(name for name in self.baselines if name not in self.rules)]
         self.choices = nn.ModuleDict({method: RuleChoice() for method in methods}).to(self.device)
 
-    def validation_step(self, batch: Batch, index: int) -> Tensor:
-        """The same loss on validation clips; returns their heatmaps [B, T, H, W] for the pictures in the log."""
-        maps = self.model.maps(batch)
-        loss = map_loss(maps, batch["mask"], self.positive_weight, self.dice_weight)
-        self.log("validation/loss", loss, prog_bar=True, batch_size=len(batch["name"]), sync_dist=True)
-        heatmaps = self.model.enlarge(maps, batch)
-        cast(MapScores, self.scores["validation"]).update(batch, heatmaps)
+    def watch(self, batch: Batch, own: Tensor) -> None:
+        """Adds validation clips, with the method's heatmaps, to the choice of the rules."""
         labels = batch["mask"].flatten(2).any(2)
-        for method, choice in self.choices.items():
-            shown = heatmaps if method == OURS else median_difference(batch["video"])
-            cast(RuleChoice, choice).update(batch["name"], batch["frames"], shown, labels, true_boxes(batch))
-        return heatmaps
+        for method, heatmaps in self.shown(batch, own).items():
+            if method in self.choices:
+                choice = cast(RuleChoice, self.choices[method])
+                choice.update(batch["name"], batch["frames"], heatmaps, labels, true_boxes(batch))
 
-    def on_validation_epoch_end(self) -> None:
-        """Frame AUC and pixel average precision of the validation split, and the rule that serves each method best."""
-        if not self.trainer.sanity_checking:
-            self.rules |= {method: cast(RuleChoice, choice).best() for method, choice in self.choices.items()}
-        scores = cast(MapScores, self.scores["validation"]).compute()
-        for kind, name in (("frame", "micro_auc"), ("pixel", "average_precision")):
-            if name in scores.get(kind, {}):
-                self.log(f"validation/{name}", scores[kind][name], prog_bar=True, sync_dist=False)
+    def chosen(self) -> dict[str, MapRule]:
+        """The rule that serves each method best."""
+        return {method: cast(RuleChoice, choice).best() for method, choice in self.choices.items()}
+
+    # ---- test ----
 
     def on_test_start(self) -> None:
         """One set of scores for each split and method."""
         self.scores.clear()
         for split in self.split_names:  # in every process, also in one that gets no clip of a split
-            for method in (OURS, MEDIAN):
+            for method in (self.method, *self.baselines):
                 scores = MapScores(self.rules.get(method), self.bootstrap, self.merl)
                 self.scores[f"{split}/{method}"] = scores.to(self.device)
 
     def test_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
-        """Scores our heatmaps and the baseline's on the same clips."""
-        for method, heatmaps in ((OURS, self.model.heatmaps(batch)), (MEDIAN, median_difference(batch["video"]))):
-            score = cast(MapScores, self.scores[f"{self.split_names[dataloader_idx]}/{method}"])
-            score.update(batch, heatmaps)
+        """Scores the heatmaps of all methods on the same clips."""
+        for method, heatmaps in self.shown(batch, self.heatmaps(batch)).items():
+            cast(MapScores, self.scores[f"{self.split_names[dataloader_idx]}/{method}"]).update(batch, heatmaps)
 
     def on_test_end(self) -> None:
         """Writes `test.json`: {method: {split: {"frame": ..., "pixel": ..., "region": ...}}}, and `curves.json`."""
@@ -120,5 +89,92 @@ class HeatmapTask(Task):
 
     def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Heatmaps [B, T, H, W], frame scores [B, T], and no words."""
-        heatmaps = self.model.heatmaps(batch)
+        heatmaps = self.heatmaps(batch)
         return {"heatmaps": heatmaps, "scores": frame_scores(heatmaps), "turns": [[] for _ in batch["name"]]}
+
+
+class HeatmapTask(MapTask):
+    """Trains the heatmap decoder alone.
+
+    Each validation also chooses the rule by which boxes and frame scores are read from the maps, see `MapRule`; the
+    checkpoint holds it.
+
+    Args:
+        backbone: the LVLM, frozen.
+        prompts: "normal" and "abnormal" texts (eq. 2); None: the built-in words at `levels`.
+        levels: of the built-in prompts, see `tvau.prompts`.
+        learned_text: two free vectors, trained like the rest, stand in for the features of the texts.
+        width, weight: see `AnomalyHeatmapDecoder`.
+        positive_weight, dice_weight: see `map_loss`.
+        baselines, bootstrap, merl: see `MapTask`.
+        start: checkpoint of stage 1 on any data whose decoder is trained further (with its own width and weight), its
+            rules for boxes left behind; null: a new decoder.
+        learning_rate, weight_decay, warmup: see `Task`.
+    """
+
+    def __init__(
+        self,
+        backbone: VideoLVLM,
+        prompts: Mapping[str, Sequence[str]] | None = None,
+        levels: Sequence[Level] = tuple(LEVELS),  # type: ignore[assignment]
+        learned_text: bool = False,
+        width: int | None = None,
+        weight: float = 10.0,
+        positive_weight: float = 5.0,
+        dice_weight: float = 0.5,
+        baselines: Sequence[Baseline] = ("median difference",),
+        bootstrap: int = SAMPLES,
+        merl: bool = False,
+        start: str | None = None,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 0.01,
+        warmup: int = 20,
+    ) -> None:
+        super().__init__(
+            OURS, baselines, bootstrap, merl, learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup
+        )
+        self.save_hyperparameters(ignore=["backbone"])
+        self.positive_weight, self.dice_weight = positive_weight, dice_weight
+        self.decoder_options = {"width": width, "weight": weight}
+        decoder = AnomalyHeatmapDecoder(backbone.vision_size, backbone.hidden_size, backbone.blocks, width, weight)
+        if start is not None:
+            decoder, _, self.decoder_options = load_decoder(start, backbone)
+        prompts = prompts or {"normal": nested(NORMAL, tuple(levels)), "abnormal": nested(ABNORMAL, tuple(levels))}
+        self.model = TVAU(backbone, decoder, text=text_features(backbone, prompts))
+        if learned_text:  # under the buffer's name, so that a checkpoint is read as any other
+            del self.model.text
+            self.model.text = nn.Parameter(torch.randn(2, backbone.hidden_size) * backbone.hidden_size**-0.5)
+
+    def heatmaps(self, batch: Batch) -> Tensor:
+        """The decoder's heatmaps."""
+        return self.model.heatmaps(batch)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Loss of the maps against the masks."""
+        loss = map_loss(self.model.maps(batch), batch["mask"], self.positive_weight, self.dice_weight)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["name"]))
+        return loss
+
+    def on_validation_start(self) -> None:
+        """Fresh scores for every validation."""
+        self.scores["validation"] = MapScores().to(self.device)
+        self.start_choice()
+
+    def validation_step(self, batch: Batch, index: int) -> Tensor:
+        """The same loss on validation clips; returns their heatmaps [B, T, H, W] for the pictures in the log."""
+        maps = self.model.maps(batch)
+        loss = map_loss(maps, batch["mask"], self.positive_weight, self.dice_weight)
+        self.log("validation/loss", loss, prog_bar=True, batch_size=len(batch["name"]), sync_dist=True)
+        heatmaps = self.model.enlarge(maps, batch)
+        cast(MapScores, self.scores["validation"]).update(batch, heatmaps)
+        self.watch(batch, heatmaps)
+        return heatmaps
+
+    def on_validation_epoch_end(self) -> None:
+        """Frame AUC and pixel average precision of the validation split, and the rule that serves each method best."""
+        if not self.trainer.sanity_checking:
+            self.rules |= self.chosen()
+        scores = cast(MapScores, self.scores["validation"]).compute()
+        for kind, name in (("frame", "micro_auc"), ("pixel", "average_precision")):
+            if name in scores.get(kind, {}):
+                self.log(f"validation/{name}", scores[kind][name], prog_bar=True, sync_dist=False)

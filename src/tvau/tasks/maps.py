@@ -1,8 +1,10 @@
-"""Scores of heatmaps in test and predict: one rule for every method."""
+"""Scores of heatmaps in test and predict: one rule for every method, and the baselines without learning."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -19,6 +21,22 @@ def median_difference(video: Tensor) -> Tensor:
     """
     frames = video.float()
     return ((frames - frames.median(1, keepdim=True).values).abs().mean(2) / 255).clamp(0, 1)
+
+
+def squared_difference(video: Tensor) -> Tensor:
+    """Baseline without learning: squared difference of each pixel from the frame before.
+
+    uint8 [B, T, 3, H, W] -> [B, T, H, W] in [0, 1]: the mean over the colours of the squares of differences that are
+    divided by 255; the first frame, which has none before it, takes the second's.
+    """
+    change = video.float().diff(dim=1).div(255).square().mean(2)  # [B, T - 1, H, W]
+    return torch.cat([change[:, :1], change], 1)
+
+
+BASELINES: dict[str, Callable[[Tensor], Tensor]] = {
+    "median difference": median_difference,
+    "squared difference": squared_difference,
+}
 
 
 def true_boxes(batch: Batch) -> list[NDArray[np.int64]] | None:

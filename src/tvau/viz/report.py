@@ -171,15 +171,15 @@ def score_table(results: Results) -> str:
     return "\n\n".join(markdown(table) for table in tables(results))
 
 
-def markdown(table: Table) -> str:
-    """One table as Markdown, columns aligned."""
+def markdown(table: Table, words: int = 2) -> str:
+    """One table as Markdown, columns aligned; the first `words` columns hold no numbers."""
     widths = [max(map(len, column)) for column in zip(table.header, *table.rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
-        padded = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
+        padded = [c.ljust(w) if i < words else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
         return f"| {' | '.join(padded)} |"
 
-    rule = [("-" * w) if i < 2 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    rule = [("-" * w) if i < words else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
     return "\n".join([f"### {table.title}", "", line(table.header), line(rule), *map(line, table.rows)])
 
 
