@@ -51,6 +51,8 @@ def load_scores(path: Path) -> tuple[dict[str, MapScores], dict[str, NDArray[Any
                 for name, state in metric.metric_state.items():
                     rows = torch.from_numpy(arrays.pop(f"{method}/{part}/{name}"))
                     setattr(metric, name, [rows] if isinstance(state, list) else rows)
+        if not methods:
+            raise ValueError("no method in it")
     except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile) as error:
         raise DataError(f"{path}: no scores of a fold ({error}); delete it and test that fold again.") from error
     return methods, arrays
