@@ -10,7 +10,7 @@ from PIL import Image
 import miniatures
 from tvau.data import UCSDPed
 from tvau.data.boxes import read_ucsd_tracks
-from tvau.data.ucsd import UCSDPedFiles, read_frame_ranges, read_matlab_ranges
+from tvau.data.ucsd import UCSDPedFiles, ped2_folds, read_frame_ranges, read_matlab_ranges
 from tvau.errors import DataError
 
 
@@ -69,6 +69,38 @@ def test_every_split_of_the_supervised_protocol(tmp_path: Path) -> None:
     assert files.names("validation") == files.names("test") == {}
     with pytest.raises(DataError, match=r"no split 'validation' .* choose `protocol: supervised`"):
         clips(tmp_path, "validation")
+
+
+def test_the_folds_are_disjoint_and_leave_every_clip_out_once() -> None:
+    clips = [f"Test{n:03d}" for n in (1, 3, 5, 7, 8, 9, 10, 11)]  # those that the project has
+    normal = [f"Train{n:03d}" for n in range(1, 17)]
+    for fold in ped2_folds():
+        assert [*fold] == ["training", "validation", "test"]
+        assert sorted(name for side in fold.values() for name in side) == clips + normal  # each on one side only
+        assert not set(fold["test"]) & set(normal)
+    assert sorted(name for fold in ped2_folds() for name in fold["test"]) == clips
+
+
+def test_a_fold_reads_its_clips_and_links_their_masks(tmp_path: Path) -> None:
+    base = miniatures.ucsd(tmp_path, masked=(1, 2, 3)) / "UCSDped2"
+    (base / "Test" / "Test002").rename(base / "Test" / "Test008")  # fold 0 tests Test001 and Test008
+    (base / "Test" / "Test002_gt").rename(base / "Test" / "Test008_gt")
+    ranges = {"Test001": [[2, 3], [6, 8]], "Test008": [[0, 11]], "Test003": [[11, 11]]}
+    (tmp_path / "frame_ranges.json").write_text(json.dumps(ranges))
+    first, second = clips(tmp_path, protocol="folds", fold=0, linked=True)
+    assert (first["name"], second["name"]) == ("Test001", "Test008")
+    boxes = [[1, t, t, 8, t + 5, 13] for t in range(12)]  # inclusive; the square of 6x6 moves on by a pixel a frame
+    assert second["boxes"].tolist() == boxes
+    assert first["boxes"].tolist() == [boxes[t] for t in (2, 3, 6, 7, 8)]  # one target, hidden in between
+    assert "boxes" not in clips(tmp_path, protocol="folds", fold=0)[0]
+    layout = UCSDPedFiles(tmp_path, protocol="folds", fold=1)
+    assert layout.names("validation") == {"Test005": True, "Test009": True, "Train003": False, "Train011": False}
+    (base / "Test" / "Test008_gt.txt").write_text("001.tif 7 10 8 4 2\n")  # a file of tracks goes before the masks
+    (track,) = UCSDPedFiles(tmp_path, protocol="folds", linked=True).boxes("Test008") or []
+    assert track.id == 7
+    for wrong in ({"fold": 4}, {"fold": -1}, {"part": "ped1"}):
+        with pytest.raises(DataError, match="there are folds 0 to 3 of ped2 only"):
+            UCSDPed(str(tmp_path), protocol="folds", **wrong).layout()
 
 
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:

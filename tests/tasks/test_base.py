@@ -10,6 +10,7 @@ import torch
 from tiny import batch, close, stage_one
 from tvau.backbones import Qwen25VL
 from tvau.errors import CheckpointError
+from tvau.metrics.boxes import MapRule
 from tvau.model import TVAU
 from tvau.tasks import DialogTask, HeatmapTask
 from tvau.tasks.base import load_decoder
@@ -54,6 +55,19 @@ def test_options_of_the_decoder_travel_with_it(frozen: Qwen25VL, tmp_path: Path)
     decoder, _, options = load_decoder(str(tmp_path / "wide.ckpt"), frozen)
     assert options == {"width": 24, "weight": 3.0}
     assert decoder.projections["1"][1].out_features == 24  # type: ignore[index]
+
+
+def test_stage_one_goes_on_from_a_checkpoint(frozen: Qwen25VL, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    other = HeatmapTask(frozen, width=24)
+    other.rules = {"tvau": MapRule(0.2)}
+    torch.save(saved(other), tmp_path / "other.ckpt")
+    task = HeatmapTask(frozen, start=str(tmp_path / "other.ckpt"))
+    assert task.decoder_options == {"width": 24, "weight": 10.0}
+    given, expected = task.model.decoder.state_dict(), other.model.decoder.state_dict()  # type: ignore[union-attr]
+    assert all(torch.equal(given[k], v) for k, v in expected.items())
+    assert all(weights.requires_grad for weights in task.model.decoder.parameters())  # type: ignore[union-attr]
+    assert task.rules == {}  # chosen on the new data
 
 
 def test_a_trained_model_comes_back_whole(fresh: Qwen25VL, first: Path, checkpoint: Path, tmp_path: Path) -> None:

@@ -8,12 +8,15 @@
     root/UCSDped2/Test/Test001_gt.txt         optional: the tracks of Ramachandra
     root/dialogs.jsonl                        optional, see `tvau.data.dialogs`
 
+`ucsd_ped2_folds.json` in this package names the folds of the leave-videos-out test.
 Frames and masks go by the order of the numbers in their names; .DS_Store and ._* are left out.
 """
 
 import json
 import os
 import re
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,18 +27,20 @@ from tvau.data.folder import find_videos
 from tvau.data.layout import (
     LabelledVideos,
     Layout,
-    Protocol,
     expect_split,
     found_in,
     missing,
     subfolder,
     supervised_split,
 )
+from tvau.data.linking import mask_traces
 from tvau.data.masks import FrameLabels, MaskFiles, Normal, Truth
 from tvau.data.tracks import read_text
+from tvau.data.video import open_video
 from tvau.errors import DataError
 
 Part = Literal["ped1", "ped2"]
+Protocol = Literal["official", "supervised", "folds"]
 Ranges = list[tuple[int, int]]  # first and last frame, 0-based, inclusive
 
 
@@ -46,15 +51,27 @@ class UCSDPedFiles(Layout):
         root: the folder with `Train` and `Test`, or the one above it.
         part: "ped1" or "ped2".
         protocol: "official": train on the normal clips, test on all test clips; "supervised": the package's split of
-            the test clips, about 80/20; clips without masks (26 of Ped1) are left out of it.
+            the test clips, about 80/20; clips without masks (26 of Ped1) are left out of it; "folds": one fold of
+            Ped2's leave-videos-out, see `ped2_folds`.
+        fold: which one, from 0.
+        linked: a clip without a file of tracks gets those that its masks show, linked over time (`tvau.data.linking`).
 
     Raises:
-        DataError: no such folder, or another layout.
+        DataError: no such folder, another layout, or no such fold.
     """
 
     fps = 10.0
 
-    def __init__(self, root: str | os.PathLike[str], part: Part = "ped2", protocol: Protocol = "official") -> None:
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        part: Part = "ped2",
+        protocol: Protocol = "official",
+        fold: int = 0,
+        linked: bool = False,
+    ) -> None:
+        if protocol == "folds" and (part != "ped2" or not 0 <= fold < len(ped2_folds())):
+            raise DataError(f"fold {fold} of {part}: there are folds 0 to {len(ped2_folds()) - 1} of ped2 only.")
         inner = subfolder(Path(root), f"UCSD{part}")
         self.outer, self.root = Path(root), inner or Path(root)
         train, test = subfolder(self.root, "Train"), subfolder(self.root, "Test")
@@ -63,12 +80,15 @@ class UCSDPedFiles(Layout):
                 f"{root}: expected UCSD's layout, with UCSD{part}/Train/Train001/001.tif, UCSD{part}/Test/Test001/"
                 f"001.tif and UCSD{part}/Test/Test001_gt/001.bmp; {found_in(self.root)}."
             )
-        self.part, self.protocol = part, protocol
+        self.part, self.protocol, self.linked = part, protocol, linked
+        self.fold = ped2_folds()[fold] if protocol == "folds" else {}
         self.test = test or self.root / "Test"
         self._normal = find_videos(train) if train else {}
         self._test = find_videos(test) if test else {}
         self.ranges = self._ranges()
-        self.splits = ("training", "test") if protocol == "official" else ("training", "validation")
+        self.splits = {
+            "official": ("training", "test"), "supervised": ("training", "validation"), "folds": tuple(self.fold),
+        }[protocol]  # fmt: skip
         self.expected = {
             "ped1": {"training videos": 34, "test videos": 36, "training frames": 6_800, "test frames": 7_200,
                      "test videos with masks": 10},
@@ -86,6 +106,9 @@ class UCSDPedFiles(Layout):
 
     def names(self, split: str) -> dict[str, bool]:
         """The clips of a split. In the "supervised" protocol "test" is another name of "validation"."""
+        if self.protocol == "folds":
+            expect_split(split, self.fold, self.root)
+            return {name: name.startswith("Test") for name in self.fold[split]}
         if self.protocol == "supervised":
             expect_split(split, ("training", "validation", "test"), self.root)
             side = supervised_split(f"ucsd_{self.part}")["validation" if split == "test" else split]
@@ -125,9 +148,11 @@ class UCSDPedFiles(Layout):
         return labels
 
     def boxes(self, name: str) -> list[BoxTrack] | None:
-        """The tracks of a test clip, where there is a file of them."""
+        """The tracks of a test clip: of its file or, if `linked`, of its masks; None where there is neither."""
         path = self.test / f"{name}_gt.txt"
-        return read_ucsd_tracks(path) if path.is_file() else None
+        if path.is_file():
+            return read_ucsd_tracks(path)
+        return linked_tracks(self.outer, self.part, name) if self.linked and self._masks(name) else None
 
     def problems(self) -> list[str]:
         """Published clips that are missing, masks without a clip, no list of abnormal frames."""
@@ -150,19 +175,53 @@ class UCSDPed(LabelledVideos):
     Args:
         root: the folder with `Train` and `Test`, or the one above it.
         part: "ped1" or "ped2".
-        protocol: "official" (train on normal clips, test on all test clips), or "supervised" (the package's split of
-            the test clips with masks, about 80/20; its "test" is its "validation").
+        protocol: "official" (train on normal clips, test on all test clips), "supervised" (the package's split of
+            the test clips with masks, about 80/20; its "test" is its "validation"), or "folds" (leave-videos-out).
+        fold: which of the folds, from 0.
+        linked: link the masks of a clip without a file of tracks to tracks, so that regions can be scored.
         options: see `LabelledVideos`.
     """
 
-    def __init__(self, root: str, part: Part = "ped2", protocol: Protocol = "supervised", **options: Any) -> None:
+    def __init__(
+        self,
+        root: str,
+        part: Part = "ped2",
+        protocol: Protocol = "supervised",
+        fold: int = 0,
+        linked: bool = False,
+        **options: Any,
+    ) -> None:
         super().__init__(root, **options)
         self.part: Part = part
         self.protocol: Protocol = protocol
+        self.fold, self.linked = fold, linked
 
     def layout(self) -> UCSDPedFiles:
         """The folder's files."""
-        return UCSDPedFiles(self.root, self.part, self.protocol)
+        return UCSDPedFiles(self.root, self.part, self.protocol, self.fold, self.linked)
+
+
+@cache
+def ped2_folds() -> list[dict[str, list[str]]]:
+    """The folds of leave-videos-out over eight test clips of Ped2: {"training", "validation", "test": names} each.
+
+    Every one of the eight is in one fold's test. `ucsd_ped2_folds.json` says how they were made.
+    """
+    return list(json.loads((files("tvau.data") / "ucsd_ped2_folds.json").read_text(encoding="utf-8"))["folds"])
+
+
+@cache
+def linked_tracks(root: Path, part: Part, name: str) -> list[BoxTrack]:
+    """The targets of a test clip, linked from its masks; once a process, since all masks have to be read."""
+    layout = UCSDPedFiles(root, part)
+    truth = layout.truth(name)
+    with open_video(layout.video(name)) as video:
+        total, size = video.frames, video.size
+    return [
+        BoxTrack(trace.id, {t: (x0, y0, x1, y1) for t, (x0, y0, x1, y1) in boxes})
+        for trace in mask_traces(truth, truth.labels(total), size)
+        for boxes in [zip(trace.frames.tolist(), trace.boxes.tolist(), strict=True)]
+    ]
 
 
 def read_matlab_ranges(path: Path) -> dict[str, Ranges]:

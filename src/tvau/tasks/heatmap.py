@@ -13,7 +13,7 @@ from tvau.metrics.boxes import MapRule, RuleChoice
 from tvau.metrics.intervals import SAMPLES
 from tvau.model import TVAU, text_features
 from tvau.prompts import ABNORMAL, NORMAL, nested
-from tvau.tasks.base import OURS, Task
+from tvau.tasks.base import OURS, Task, load_decoder
 from tvau.tasks.maps import BASELINES, MapScores, frame_scores, true_boxes
 from tvau.types import Batch
 
@@ -107,6 +107,8 @@ class HeatmapTask(MapTask):
         width, weight: see `AnomalyHeatmapDecoder`.
         positive_weight, dice_weight: see `map_loss`.
         baselines, bootstrap, merl: see `MapTask`.
+        start: checkpoint of stage 1 on any data whose decoder is trained further (with its own width and weight), its
+            rules for boxes left behind; null: a new decoder.
         learning_rate, weight_decay, warmup: see `Task`.
     """
 
@@ -123,6 +125,7 @@ class HeatmapTask(MapTask):
         baselines: Sequence[Baseline] = ("median difference",),
         bootstrap: int = SAMPLES,
         merl: bool = False,
+        start: str | None = None,
         learning_rate: float = 2e-3,
         weight_decay: float = 0.01,
         warmup: int = 20,
@@ -134,6 +137,8 @@ class HeatmapTask(MapTask):
         self.positive_weight, self.dice_weight = positive_weight, dice_weight
         self.decoder_options = {"width": width, "weight": weight}
         decoder = AnomalyHeatmapDecoder(backbone.vision_size, backbone.hidden_size, backbone.blocks, width, weight)
+        if start is not None:
+            decoder, _, self.decoder_options = load_decoder(start, backbone)
         prompts = prompts or {"normal": nested(NORMAL, tuple(levels)), "abnormal": nested(ABNORMAL, tuple(levels))}
         self.model = TVAU(backbone, decoder, text=text_features(backbone, prompts))
         if learned_text:  # under the buffer's name, so that a checkpoint is read as any other
