@@ -13,6 +13,7 @@ from tvau.data.synthetic import (
     KINDS,
     PRETRAINING,
     SCENES,
+    SETS,
     SPLITS,
     Plan,
     abnormal,
@@ -79,9 +80,9 @@ def test_kinds_and_scenes_of_splits_are_disjoint() -> None:
 
 
 def test_every_kind_fits_a_scene_of_its_split() -> None:
-    for kinds, scenes, _ in SPLITS.values():
-        for name in kinds_of(kinds):
-            assert any(scene(n).kind in KINDS[name].places for n in SCENES[scenes])
+    for split in (split for splits in SETS.values() for split in splits.values()):
+        for name in kinds_of(split.kinds):
+            assert any(scene(n).kind in KINDS[name].places for n in SCENES[split.scenes])
 
 
 # ---- plan and render ----
@@ -166,12 +167,12 @@ def test_targets_agree_with_the_masks() -> None:
 
 def test_layout_is_ubnormals(root: Path) -> None:
     objects = json.loads((root / "scripts" / "object_names_per_video.json").read_text())
-    for split, (_, scenes, title) in SPLITS.items():
-        normal, strange = names(root, "normal", title), names(root, "abnormal", title)
-        assert len(normal) + len(strange) == VIDEOS[split]
+    for name, split in SPLITS.items():
+        normal, strange = names(root, "normal", split.title), names(root, "abnormal", split.title)
+        assert len(normal) + len(strange) == VIDEOS[name]
         for video in normal + strange:
             number = int(video.split("_")[2])
-            assert number in SCENES[scenes]
+            assert number in SCENES[split.scenes]
             folder = root / f"Scene{number}"
             with av.open(str(folder / f"{video}.mp4")) as container:
                 stream = container.streams.video[0]
