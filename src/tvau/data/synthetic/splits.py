@@ -16,8 +16,10 @@ Subtle = Mapping[str, tuple[str, ...]]  # kind: values of Plan.subtle, one is dr
 
 _MIXED: Subtle = dict.fromkeys(KINDS, ("", "", "", "far", "short", "low contrast"))
 _PLAIN: Subtle = dict.fromkeys(KINDS, ("",))
-_SUBTLE: Subtle = {  # what makes a kind hard to see: a fire has no clothes, a bag stays where it is left
-    **dict.fromkeys(("running", "lying", "fighting", "dancing"), ("far", "short", "low contrast")),
+_SUBTLE: Subtle = {  # ways that work: a fire has no clothes, a bag stays where it is left; about as often each
+    **dict.fromkeys(
+        ("running", "lying", "fighting", "dancing"), ("far", "short", "short", "low contrast", "low contrast")
+    ),
     "cycling": ("far", "low contrast"), "bag": ("far",), "fire": ("far",),
 }  # fmt: skip
 _FAIR: Conditions = (("daylight", ""), ("overcast light", ""), ("artificial light", ""))
