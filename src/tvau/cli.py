@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jsonargparse import auto_cli
@@ -18,7 +18,7 @@ from tvau import __version__, nano
 from tvau.annotate.make import annotate
 from tvau.annotate.page import page
 from tvau.data.check import check
-from tvau.data.synthetic import write
+from tvau.data.synthetic import SETS, write
 from tvau.errors import DataError, TvauError
 from tvau.tasks.base import read_checkpoint
 from tvau.tasks.memory import backbones
@@ -28,19 +28,22 @@ from tvau.viz.compare import compare
 from tvau.viz.report import score_table, write_report
 from tvau.viz.score import score
 
-COUNTS = {"train": 240, "validation": 32, "test": 80, "test_seen": 48, "test_novel": 32}
 
-
-def synth(root: str, seed: int = 0, workers: int = 2, scale: float = 1.0) -> None:
+def synth(
+    root: str, set: Literal["demo", "benchmark"] = "demo", seed: int = 0, workers: int = 2, scale: float = 1.0
+) -> None:
     """Writes a synthetic data set in UBnormal's layout, half of its videos abnormal.
 
     Args:
         root: where to; a data set that is partly there is completed.
+        set: the demo's (432 videos), or the benchmark of record (docs/benchmark.md, 812 videos).
         seed: the same seed gives the same annotations.
         workers: processes that draw.
-        scale: 1 is the demo (432 videos); 0.5 gives half as many.
+        scale: 0.5 gives half as many videos.
     """
-    write(Path(root), {split: max(round(n * scale), 2) for split, n in COUNTS.items()}, seed, workers=workers)
+    splits = SETS[set]
+    counts = {name: max(round(split.videos * scale), 2) for name, split in splits.items()}
+    write(Path(root), counts, seed, workers=workers, splits=splits)
 
 
 def report(folder: str, name: str = "dialog", title: str = "tvau on synthetic surveillance video") -> None:

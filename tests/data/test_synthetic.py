@@ -1,21 +1,26 @@
 """The synthetic world: reproducible, occlusion-correct, true to its words, and a data set in UBnormal's layout."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from PIL import Image
 
-from tvau.data import language
+from tvau.data import UBnormal, language
 from tvau.data.synthetic import (
+    BENCHMARK,
     KINDS,
     PRETRAINING,
     SCENES,
+    SETS,
     SPLITS,
     Plan,
     abnormal,
+    jobs,
     kinds_of,
     plan,
     render,
@@ -27,6 +32,7 @@ from tvau.data.synthetic import (
 )
 from tvau.data.synthetic.kinds import ACTIVITIES
 from tvau.data.synthetic.poses import POSES
+from tvau.data.synthetic.splits import TRIES, Job
 from tvau.errors import DataError
 
 SIZE = (48, 80)
@@ -79,9 +85,9 @@ def test_kinds_and_scenes_of_splits_are_disjoint() -> None:
 
 
 def test_every_kind_fits_a_scene_of_its_split() -> None:
-    for kinds, scenes, _ in SPLITS.values():
-        for name in kinds_of(kinds):
-            assert any(scene(n).kind in KINDS[name].places for n in SCENES[scenes])
+    for split in (split for splits in SETS.values() for split in splits.values()):
+        for name in kinds_of(split.kinds):
+            assert any(scene(n).kind in KINDS[name].places for n in SCENES[split.scenes])
 
 
 # ---- plan and render ----
@@ -166,12 +172,12 @@ def test_targets_agree_with_the_masks() -> None:
 
 def test_layout_is_ubnormals(root: Path) -> None:
     objects = json.loads((root / "scripts" / "object_names_per_video.json").read_text())
-    for split, (_, scenes, title) in SPLITS.items():
-        normal, strange = names(root, "normal", title), names(root, "abnormal", title)
-        assert len(normal) + len(strange) == VIDEOS[split]
+    for name, split in SPLITS.items():
+        normal, strange = names(root, "normal", split.title), names(root, "abnormal", split.title)
+        assert len(normal) + len(strange) == VIDEOS[name]
         for video in normal + strange:
             number = int(video.split("_")[2])
-            assert number in SCENES[scenes]
+            assert number in SCENES[split.scenes]
             folder = root / f"Scene{number}"
             with av.open(str(folder / f"{video}.mp4")) as container:
                 stream = container.streams.video[0]
@@ -232,3 +238,77 @@ def test_complete_videos_are_kept_and_broken_ones_made_again(tmp_path: Path) -> 
 def test_unknown_splits_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected counts"):
         write(tmp_path, {"holidays": 3}, seed=0)
+
+
+# ---- the benchmark of record ----
+
+
+@pytest.fixture(scope="module")
+def record() -> list[Job]:
+    """All videos of the benchmark as planned, none drawn."""
+    return jobs({name: split.videos for name, split in BENCHMARK.items()}, 0, SIZE, 32, 5.0, BENCHMARK)
+
+
+def of(record: list[Job], split: str) -> list[Job]:
+    return [job for job in record if job.split == split]
+
+
+def test_each_test_split_differs_from_the_training_in_one_thing(record: list[Job]) -> None:
+    def traits(split: str) -> dict[str, Any]:
+        row, mine = BENCHMARK[split], of(record, split)
+        return {
+            "kinds": {job.kind for job in mine} <= {None, *kinds_of("train")},
+            "scenes": {job.scene for job in mine} <= set(SCENES["train"]),
+            "conditions": row.conditions,
+            "subtle": {job.subtle for job in mine if job.kind} == {""},
+        }
+
+    training = traits("training")
+    changed = {s: [key for key, value in traits(s).items() if value != training[key]] for s in BENCHMARK}
+    assert changed == {
+        "training": [], "validation": ["kinds", "scenes"], "in_distribution": [], "open_set": ["kinds"],
+        "unseen_scenes": ["scenes"], "weather": ["conditions"], "subtle": ["subtle"], "novel": ["kinds"],
+    }  # fmt: skip
+
+
+def test_weather_is_bad_and_all_else_is_fair(record: list[Job]) -> None:
+    fair = {("daylight", ""), ("overcast light", ""), ("artificial light", "")}
+    for job in record:
+        assert job.conditions
+        if job.split == "weather":
+            assert all(weather or light == "darkness" for light, weather in job.conditions)
+            assert scene(job.scene).kind != "hall"
+        else:
+            assert set(job.conditions) <= fair
+    rain = (("darkness", "rain"),)
+    one = plan(0, 1, None, (1, 1), conditions=rain)
+    assert (one.light, one.weather) == rain[0]
+
+
+def test_the_benchmark_is_large_and_no_video_is_in_two_splits(record: list[Job]) -> None:
+    assert len({job.video for job in record}) == len(record) == 812
+    assert sum(job.split not in ("training", "validation") for job in record) >= 300
+    for split in BENCHMARK:
+        mine = of(record, split)
+        assert 2 * sum(job.kind is not None for job in mine) == len(mine)
+    seeds = sorted((job.scene, job.seed) for job in record)
+    for (one, first), (other, second) in pairwise(seeds):
+        assert one != other or second - first >= TRIES  # the seeds that a video may try belong to it alone
+    pairs = {(job.kind, job.scene) for job in of(record, "training") if job.kind}
+    assert pairs == {
+        (kind, n) for kind in kinds_of("train") for n in SCENES["train"] if scene(n).kind in KINDS[kind].places
+    }
+
+
+def test_every_split_of_the_benchmark_can_be_read(tmp_path: Path) -> None:
+    write(tmp_path, dict.fromkeys(BENCHMARK, 2), seed=0, size=SIZE, frames=8, progress=False, splits=BENCHMARK)
+    tests = [name for name in BENCHMARK if name not in ("training", "validation")]
+    module = UBnormal(root=str(tmp_path), test_splits=tests, frames=8, size=SIZE, num_workers=0)
+    module.setup("test")
+    world = json.loads((tmp_path / "world.json").read_text())["videos"]
+    for split, loader in zip(tests, module.test_dataloader(), strict=True):
+        read = {name for batch in loader for name in batch["name"]}
+        assert read == {name for name, video in world.items() if video["split"] == split}
+        assert {world[name]["kind"] is None for name in read} == {True, False}
+    with pytest.raises(DataError, match="other splits"):
+        write(tmp_path, {"train": 2}, seed=0, size=SIZE, progress=False)

@@ -35,15 +35,16 @@ class Plan:
 
 def plan(
     seed: int, scene: int, kind: str | None, crowd: tuple[int, int] = (1, 12), frames: int = 32, fps: float = 5.0,
-    activities: Sequence[str] = (), subtle: str = "",
+    activities: Sequence[str] = (), subtle: str = "", conditions: Sequence[tuple[str, str]] = (),
 ) -> Plan:  # fmt: skip
     """Write the script of a clip of `frames` frames.
 
     `crowd` bounds the number of normal people. `kind` (a key of KINDS) adds one abnormal event; `activities` (keys of
     ACTIVITIES) adds more actors that do these things without being the anomaly, for pretraining. Activities that do not
-    fit the place are left out. Raises DataError for an unknown kind or one that does not fit the scene.
+    fit the place are left out. `conditions` are (light, weather) to choose among instead of the scene's own. Raises
+    DataError for an unknown kind or one that does not fit the scene.
     """
-    return _Script(seed, scene, frames, fps, subtle).write(kind, crowd, activities)
+    return _Script(seed, scene, frames, fps, subtle).write(kind, crowd, activities, conditions)
 
 
 class _Script:
@@ -56,8 +57,11 @@ class _Script:
         self.actors: list[Actor] = []
         self.ways = Ways(self.random, self.place, False)
 
-    def write(self, kind: str | None, crowd: tuple[int, int], activities: Sequence[str]) -> Plan:
-        light, weather = self.place.conditions[self.random.integers(len(self.place.conditions))]
+    def write(
+        self, kind: str | None, crowd: tuple[int, int], activities: Sequence[str], conditions: Sequence[tuple[str, str]]
+    ) -> Plan:
+        conditions = conditions or self.place.conditions
+        light, weather = conditions[int(self.random.integers(len(conditions)))]
         for name in (*([kind] if kind else []), *activities):
             if name not in ACTIVITIES or (name == kind and name not in KINDS):
                 raise DataError(

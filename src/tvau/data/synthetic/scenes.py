@@ -1,5 +1,6 @@
 """Places: the layout of the ground, what stands on it and the camera, each made from one number."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import cos, pi, radians, sin
@@ -71,6 +72,10 @@ class Scene:
     def free(self) -> bool:
         """Whether people cross it in every direction."""
         return self.kind in ("plaza", "courtyard", "parking", "hall")
+
+    def under(self, conditions: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        """Those of some (light, weather) that this place can have: lamps in a hall, the sky's light elsewhere."""
+        return tuple(c for c in conditions if (c[0] == "artificial light") == (self.kind == "hall"))
 
     def across(self, x: Any, z: Any) -> Any:
         """Coordinate across the strips, metres; numbers or arrays."""

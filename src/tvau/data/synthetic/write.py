@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from fractions import Fraction
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,85 +17,36 @@ from tqdm import tqdm
 
 from tvau.data.language import anomaly_turns
 from tvau.data.synthetic.facts import surroundings, targets, visible
-from tvau.data.synthetic.kinds import KINDS, kinds_of
+from tvau.data.synthetic.kinds import kinds_of
 from tvau.data.synthetic.plan import Plan, abnormal, plan
 from tvau.data.synthetic.render import Clip, render
 from tvau.data.synthetic.scenes import SCENES, scene
+from tvau.data.synthetic.splits import SPLITS, TRIES, VERSION, Job, Split, jobs
 from tvau.errors import DataError
 
-VERSION = 1  # of the look of the world; another one means other pixels for the same seed
 WINDOW = 16  # frames a dialog is about
+GROUPS = ("normal", "abnormal")
 ENOUGH = 3  # frames in which an abnormal object must be visible for a dialog to say yes
-SPLITS = {  # split: (kinds of which split, scenes of which split, name in the lists)
-    "train": ("train", "train", "training"),
-    "validation": ("validation", "validation", "validation"),
-    "test": ("test", "test", "test"),
-    "test_seen": ("train", "test", "test_seen"),
-    "test_novel": ("novel", "test", "test_novel"),
-}
-TRIES = 12  # seeds tried until an event is seen
-_SUBTLE = ("", "", "", "far", "short", "low contrast")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One video to make; equal jobs make equal bytes."""
-
-    video: str
-    split: str
-    seed: int
-    scene: int
-    kind: str | None
-    subtle: str
-    crowd: tuple[int, int]
-    frames: int
-    fps: float
-    size: tuple[int, int]
-    version: int = VERSION
-
-
-def jobs(videos: Mapping[str, int], seed: int, size: tuple[int, int], frames: int, fps: float) -> list[Job]:
-    """Every video of a data set: half of each split abnormal, kinds and scenes in turn.
-
-    Raises DataError for an unknown split or a count below 0.
-    """
-    unknown = set(videos) - set(SPLITS)
-    if unknown or any(n < 0 for n in videos.values()):
-        raise DataError(f"videos={dict(videos)}; expected counts of 0 or more for: {', '.join(SPLITS)}")
-    out: list[Job] = []
-    numbers: dict[tuple[bool, int], int] = {}
-    for i, (split, (kinds, scenes, _)) in enumerate(SPLITS.items()):
-        random = np.random.default_rng((seed, i))
-        names = kinds_of(kinds)
-        order = random.permutation(SCENES[scenes])
-        for j in range(videos.get(split, 0)):
-            kind = names[j // 2 % len(names)] if j % 2 else None
-            number = int(order[j // 2 % len(order)])
-            if kind:
-                fit = [int(n) for n in order if scene(int(n)).kind in KINDS[kind].places]
-                number = fit[j // 2 // len(names) % len(fit)] if len(fit) < len(order) else fit[j // 2 % len(fit)]
-            key = (kind is not None, number)
-            numbers[key] = numbers.get(key, 0) + 1
-            name = f"{'abnormal' if kind else 'normal'}_scene_{number}_scenario_{numbers[key]}"
-            subtle = str(random.choice(_SUBTLE)) if kind else ""
-            most = int(random.choice((2, 4, 6, 11)))
-            out.append(
-                Job(name, split, int(random.integers(1 << 31)), number, kind, subtle, (1, most), frames, fps, size)
-            )
-    return out
 
 
 def write(
     root: Path, videos: Mapping[str, int], seed: int, size: tuple[int, int] = (192, 320), frames: int = 32,
-    fps: float = 5.0, workers: int = 1, progress: bool = True,
+    fps: float = 5.0, workers: int = 1, progress: bool = True, splits: Mapping[str, Split] = SPLITS,
 ) -> None:  # fmt: skip
     """Make a data set under `root`: videos, id maps, tracks, lists, names, dialogs.jsonl and world.json.
 
-    `videos` counts the videos of each of SPLITS, half of them abnormal. Videos that are complete on disk are kept, so
+    `videos` counts the videos of each of `splits`, half of them abnormal. Videos that are complete on disk are kept, so
     an interrupted run goes on where it stopped; the annotations' bytes do not depend on the number of workers.
+    Raises DataError for a count of an unknown split, or where `root` holds a data set with other splits.
     """
     root = Path(root)
-    todo = jobs(videos, seed, size, frames, fps)
+    todo = jobs(videos, seed, size, frames, fps, splits)
+    ours = {f"{group}_{split.title}_video_names.txt" for split in splits.values() for group in GROUPS}
+    others = sorted({path.name for path in (root / "scripts").glob("*_video_names.txt")} - ours)
+    if others:
+        raise DataError(
+            f"{root}: it holds a data set with other splits ({', '.join(others)}); give an empty folder for this one."
+        )
     (root / ".parts").mkdir(parents=True, exist_ok=True)
     waiting = [(root, job) for job in todo if _part(root, job) is None]
     bar = tqdm(total=len(todo), initial=len(todo) - len(waiting), desc="synthetic videos", disable=not progress)
@@ -108,7 +59,7 @@ def write(
             for item in waiting:
                 _make(item)
                 bar.update()
-    _index(root, todo, seed)
+    _index(root, todo, seed, splits)
 
 
 def _quiet() -> None:
@@ -119,7 +70,9 @@ def _film(job: Job) -> tuple[Plan, Clip]:
     """Plan and render a video; an event that stays hidden is tried again with the next seed."""
     for attempt in range(TRIES):
         seed = job.seed + attempt
-        script = plan(seed, job.scene, job.kind, job.crowd, job.frames, job.fps, subtle=job.subtle)
+        script = plan(
+            seed, job.scene, job.kind, job.crowd, job.frames, job.fps, subtle=job.subtle, conditions=job.conditions
+        )
         clip = render(script, range(job.frames), job.size)
         tracks = {actor.ident: actor.track for actor in script.actors if actor.track is not None}
         if job.kind is None or any(visible(_slice(clip, *t), i).sum() >= ENOUGH for i, t in tracks.items()):
@@ -143,7 +96,7 @@ def _make(item: tuple[Path, Job]) -> None:
     encode(temporary, clip.video, job.fps)
     os.replace(temporary, folder / f"{job.video}.mp4")
     part = {
-        "job": asdict(job),
+        "job": _record(job),
         "names": {str(actor.ident): actor.noun for actor in script.actors},
         "world": {"split": job.split, "scene": job.scene, "place": scene(job.scene).place, "kind": job.kind,
                   "subtle": job.subtle, "light": script.light, "weather": script.weather, "seed": script.seed,
@@ -202,6 +155,11 @@ def encode(path: Path, video: NDArray[np.uint8], fps: float) -> None:
         container.mux(stream.encode(None))
 
 
+def _record(job: Job) -> dict[str, Any]:
+    """A job as its part file tells it; without a choice of conditions it reads as it did before there was one."""
+    return {key: value for key, value in asdict(job).items() if value != ()}
+
+
 def _part(root: Path, job: Job) -> dict[str, Any] | None:
     """What was noted when a video was made; None where it is missing, broken or of another job."""
     try:
@@ -213,20 +171,20 @@ def _part(root: Path, job: Job) -> dict[str, Any] | None:
         (folder / f"{job.video}_annotations" / f"{job.video}_{frame:04d}_gt.png").is_file()
         for frame in range(job.frames)
     )
-    return part if complete and part["job"] == json.loads(json.dumps(asdict(job))) else None
+    return part if complete and part["job"] == json.loads(json.dumps(_record(job))) else None
 
 
-def _index(root: Path, todo: Iterable[Job], seed: int) -> None:
+def _index(root: Path, todo: Iterable[Job], seed: int, splits: Mapping[str, Split]) -> None:
     """Write the files that speak of all videos."""
     todo = list(todo)
     parts = {job.video: _part(root, job) or {} for job in todo}
     (root / "scripts").mkdir(exist_ok=True)
-    for split, (_, _, title) in SPLITS.items():
-        for group in ("normal", "abnormal"):
-            names = [
-                job.video for job in todo if job.split == split and (job.kind is not None) == (group == "abnormal")
-            ]
-            _save(root / "scripts" / f"{group}_{title}_video_names.txt", "".join(f"{n}\n" for n in names).encode())
+    for name, split in splits.items():
+        for group in GROUPS:
+            names = [job.video for job in todo if job.split == name and (job.kind is not None) == (group == "abnormal")]
+            _save(
+                root / "scripts" / f"{group}_{split.title}_video_names.txt", "".join(f"{n}\n" for n in names).encode()
+            )
     names_of = {video: part["names"] for video, part in parts.items()}
     _save(root / "scripts" / "object_names_per_video.json", json.dumps(names_of, indent=1).encode())
     lines = [json.dumps(turn) for part in parts.values() for turn in part["dialogs"]]
