@@ -20,7 +20,7 @@ _NORMAL_SHARES = {"walking": 0.62, "standing": 0.1, "stopping": 0.1, "sitting": 
 
 @dataclass(frozen=True)
 class Plan:
-    """A clip before it is drawn. `subtle` is "", "far", "short" or "low contrast"."""
+    """A clip before it is drawn. `subtle` is "" or names ways: "far", "short", "far and low contrast"."""
 
     seed: int
     scene: int
@@ -113,7 +113,7 @@ class _Script:
 
     def event(self, name: str, abnormal: bool) -> None:
         """Add the actors of one activity."""
-        self.ways.far = abnormal and self.subtle == "far"  # the crowd must not give the event away
+        self.ways.far = abnormal and "far" in self.subtle  # the crowd must not give the event away
         kind = ACTIVITIES[name]
         first, last = self.interval(kind, abnormal)
         names = [kind.before or kind.pose] * self.frames
@@ -146,7 +146,7 @@ class _Script:
     def interval(self, kind: Kind, abnormal: bool) -> tuple[int, int]:
         """First and last frame of an event, anywhere in the clip."""
         longest = float(self.random.uniform(*kind.lasts)) * self.fps
-        if self.subtle == "short" and abnormal and kind.lasts[0] < kind.lasts[1]:
+        if "short" in self.subtle and abnormal and kind.lasts[0] < kind.lasts[1]:
             longest = float(self.random.integers(4, 7))
         length = int(min(max(longest, 4), self.frames))
         first = int(self.random.integers(0, self.frames - length + 1))

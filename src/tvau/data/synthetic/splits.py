@@ -16,11 +16,12 @@ Subtle = Mapping[str, tuple[str, ...]]  # kind: values of Plan.subtle, one is dr
 
 _MIXED: Subtle = dict.fromkeys(KINDS, ("", "", "", "far", "short", "low contrast"))
 _PLAIN: Subtle = dict.fromkeys(KINDS, ("",))
-_SUBTLE: Subtle = {  # ways that work: a fire has no clothes, a bag stays where it is left; about as often each
+_SUBTLE: Subtle = {  # two ways at once where both work: a fire has no clothes, a bag stays where it is left
     **dict.fromkeys(
-        ("running", "lying", "fighting", "dancing"), ("far", "short", "short", "low contrast", "low contrast")
+        ("running", "lying", "fighting", "dancing"),
+        ("far and short", "far and low contrast", "short and low contrast"),
     ),
-    "cycling": ("far", "low contrast"), "bag": ("far",), "fire": ("far",),
+    "cycling": ("far and low contrast",), "bag": ("far",), "fire": ("far",),
 }  # fmt: skip
 _FAIR: Conditions = (("daylight", ""), ("overcast light", ""), ("artificial light", ""))
 _BAD: Conditions = (

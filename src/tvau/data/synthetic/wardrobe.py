@@ -13,7 +13,7 @@ _DULL = ("gray", "brown", "black")
 
 def dress(random: np.random.Generator, kind: Kind, subtle: str) -> tuple[Look, Colours]:
     """Clothes in two different colours."""
-    pool = _DULL if subtle == "low contrast" and kind.split != "normal" else tuple(RGB)
+    pool = _DULL if "low contrast" in subtle and kind.split != "normal" else tuple(RGB)
     top, trousers = (str(c) for c in random.choice(pool, 2, replace=False))
     bag = str(random.choice(("", "", "", "backpack", "handbag")))
     helmet = RGB[str(random.choice(("red", "white", "black")))] if kind.noun == "motorcyclist" else None
