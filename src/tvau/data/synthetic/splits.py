@@ -41,8 +41,6 @@ class Split:
         title: name in the lists.
         conditions: (light, weather) of its videos; those that each scene is usually filmed in where empty.
         subtle: ways in which the events of a kind may be hard to see.
-        crossed: whether every kind visits every scene in turn. Else kinds and scenes count on side by side, and where
-            their numbers have a common divisor a kind sees few scenes.
     """
 
     stream: int
@@ -52,15 +50,14 @@ class Split:
     title: str
     conditions: Conditions
     subtle: Subtle
-    crossed: bool = True
 
 
 SPLITS: dict[str, Split] = {  # of the demo
-    "train": Split(0, 240, "train", "train", "training", (), _MIXED, False),
-    "validation": Split(1, 32, "validation", "validation", "validation", (), _MIXED, False),
-    "test": Split(2, 80, "test", "test", "test", (), _MIXED, False),
-    "test_seen": Split(3, 48, "train", "test", "test_seen", (), _MIXED, False),
-    "test_novel": Split(4, 32, "novel", "test", "test_novel", (), _MIXED, False),
+    "train": Split(0, 240, "train", "train", "training", (), _MIXED),
+    "validation": Split(1, 32, "validation", "validation", "validation", (), _MIXED),
+    "test": Split(2, 80, "test", "test", "test", (), _MIXED),
+    "test_seen": Split(3, 48, "train", "test", "test_seen", (), _MIXED),
+    "test_novel": Split(4, 32, "novel", "test", "test_novel", (), _MIXED),
 }
 BENCHMARK: dict[str, Split] = {  # of record: each test split differs from the training in one thing
     "training": Split(5, 392, "train", "train", "training", _FAIR, _PLAIN),  # each kind twice in each scene
@@ -120,10 +117,8 @@ def jobs(
             number = order[j // 2 % len(order)]
             if kind:
                 fit = [n for n in order if scene(n).kind in KINDS[kind].places]
-                if split.crossed:
-                    number = fit[(turn + at * len(fit) // len(kinds)) % len(fit)]
-                else:
-                    number = fit[turn % len(fit)] if len(fit) < len(order) else fit[j // 2 % len(fit)]
+                # crossed: were kinds and scenes counted side by side, a kind would see few scenes
+                number = fit[(turn + at * len(fit) // len(kinds)) % len(fit)]
             key = (kind is not None, number)
             numbers[key] = numbers.get(key, 0) + 1
             video = f"{'abnormal' if kind else 'normal'}_scene_{number}_scenario_{numbers[key]}"
