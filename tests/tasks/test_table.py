@@ -169,6 +169,7 @@ def test_the_shipped_lines_run(checkpoint: Path, root: Path, tmp_path: Path) -> 
         table(str(demo.configs), "0", "bank", "neighbours", [*small[1:], "model.bank=40"])
     gathered = json.loads((tmp_path / "out" / "localization" / "table.json").read_text())
     assert set(gathered["costs"]) == {"AHD (blocks 1, 2, 4, 6)", "no text (learned vectors)"}
+    assert all({"fit, s", "test, s", "memory, GB"} <= set(cost) for cost in gathered["costs"].values())
     trained = [cost["trained"]["median"] for cost in gathered["costs"].values()]
     assert trained[1] - trained[0] == 2 * 64  # the two vectors
     results = json.loads((tmp_path / "out/localization/ahd/0/test.json").read_text())

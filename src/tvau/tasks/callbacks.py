@@ -65,16 +65,16 @@ class Cost(Callback):
         """Writes the part of a fit or test that ended well."""
         if stage not in ("fit", "test") or not trainer.is_global_zero or trainer.interrupted:
             return
-        path = cast(Task, module).folder / "cost.json"
+        path, name = cast(Task, module).folder / "cost.json", getattr(stage, "value", stage)  # an enum, or a word
         unit = 1 if sys.platform == "darwin" else 1024
         costs = json.loads(path.read_text()) if path.is_file() else {}
         costs |= {
-            f"{stage}_seconds": time.monotonic() - self.start,
-            f"{stage}_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+            f"{name}_seconds": time.monotonic() - self.start,
+            f"{name}_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
         }
         if torch.cuda.is_available():
-            costs[f"{stage}_gpu"] = torch.cuda.max_memory_allocated()
-        if stage == "fit":
+            costs[f"{name}_gpu"] = torch.cuda.max_memory_allocated()
+        if name == "fit":
             costs["parameters"] = sum(w.numel() for w in module.parameters() if w.requires_grad)
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path) as temporary:

@@ -67,7 +67,8 @@ class Plan:
     @property
     def lines(self) -> dict[str, bool]:
         """The lines in order, and whether they are fitted before they are tested."""
-        return {row.line: row.fit for row in self.rows.values()}
+        rows = self.rows.values()
+        return {line: all(row.fit for row in rows if row.line == line) for line in dict.fromkeys(r.line for r in rows)}
 
 
 def read_plan(folder: Path) -> Plan:
