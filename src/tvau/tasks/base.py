@@ -81,13 +81,13 @@ class Task(lightning.LightningModule):
         elif gradient_clip_val:
             clip(self.parameters(), gradient_clip_val)
 
-    def kept(self, key: str) -> bool:
+    def keeps(self, key: str) -> bool:
         """Whether a checkpoint keeps this part of the state."""
         return not key.startswith(FROZEN) or "lora_" in key or not getattr(self.model.backbone, "frozen", True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Drops the frozen LVLM and says to which LVLM the rest belongs."""
-        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if self.kept(k)}
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if self.keeps(k)}
         checkpoint["backbone"] = identity(self.model.backbone)
         checkpoint["decoder"] = self.decoder_options
         checkpoint["rules"] = {method: rule.stored() for method, rule in self.rules.items()}
@@ -98,7 +98,7 @@ class Task(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raises CheckpointError for a checkpoint of another backbone, or one that lacks trained parts."""
         check_identity(checkpoint, self.model.backbone, "the checkpoint")
-        wanted = {k: tuple(v.shape) for k, v in self.state_dict().items() if self.kept(k)}
+        wanted = {k: tuple(v.shape) for k, v in self.state_dict().items() if self.keeps(k)}
         given = {k: tuple(v.shape) for k, v in checkpoint["state_dict"].items()}
         if wanted != given:
             wrong = sorted(k for k in wanted.keys() | given.keys() if wanted.get(k) != given.get(k))

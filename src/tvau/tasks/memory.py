@@ -63,7 +63,8 @@ def cost(preset: dict[str, Any], config: PreTrainedConfig, frame: tuple[int, int
     cache = clips * length * text.num_hidden_layers * 2 * sizes["kv"] * one
     prefill = clips * length * (4 * hidden + 3 * sizes["mlp"]) * one  # of one layer at a time
     kept = clips * kept_activations(text, length, one, bool(preset.get("gradient_checkpointing")))
-    maps = clips * _cells(grid) * len(blocks) * (2 * width + 2 * width + 2 * hidden) * 4  # kept for the decoder's gradients
+    # kept for the decoder's gradients
+    maps = clips * _cells(grid) * len(blocks) * (2 * width + 2 * width + 2 * hidden) * 4
     return Cost(
         adapter.family, _count(model), blocks, config.vision_config.num_hidden_layers, grid, tokens,
         predict=weights + seen + prefill + cache,

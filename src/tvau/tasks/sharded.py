@@ -86,7 +86,7 @@ class Sharded(ModelParallelStrategy):
     def lightning_module_state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps, whole; the frozen LVLM is never gathered."""
         task: Any = self.lightning_module
-        state = {k: gathered(v) for k, v in task.state_dict().items() if task.kept(k)}
+        state = {k: gathered(v) for k, v in task.state_dict().items() if task.keeps(k)}
         return state if self.global_rank == 0 else {}
 
     def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = None) -> dict[str, Any]:
