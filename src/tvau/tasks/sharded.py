@@ -34,12 +34,9 @@ def shard(model: TVAU, mesh: DeviceMesh) -> None:
     if any(isinstance(module, FSDPModule) for module in model.modules()):
         return
     for stack in (backbone.lm.get_decoder(), backbone.lm.get_submodule(f"model.{backbone.tower}")):
-        layers = [layer for part in stack.modules() if isinstance(part, nn.ModuleList) for layer in part]
-        for layer in layers:
+        # not the stack itself: the library finds its hidden states by its class, which this would change
+        for layer in (layer for part in stack.modules() if isinstance(part, nn.ModuleList) for layer in part):
             fully_shard(layer, mesh=mesh, reshard_after_forward=True)
-        inside = {weight for layer in layers for weight in layer.parameters()}
-        # the stack itself has nothing to gather; it sees to it that its layers are gathered ahead of time
-        fully_shard(stack, mesh=mesh, ignored_params={w for w in stack.parameters() if w not in inside})
 
     def average(weight: Tensor) -> None:
         if weight.grad is not None:  # what was accumulated before is the same everywhere, and stays so
