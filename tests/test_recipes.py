@@ -122,11 +122,12 @@ def test_the_rest_of_the_recipe(lab: Lab, maps: None) -> None:
     lab("test", "ubnormal", "dialog", "one_24gb", more=(last, *QUICK))  # trained on one machine, tested on another
     results = json.loads((lab.folder / "runs" / "ubnormal" / "dialog" / "test.json").read_text())
     assert set(results["tvau"]) == {"validation", "test"}
+    videos = next((lab.folder / "data" / "UBnormal").glob("Scene*"))
     preset = lab.folder / "qwen2_5_vl_7b.yaml"
     preset.write_text(PRESET.format(checkpoint=lab.checkpoint, blocks=[1, 2]))
     lab.main(
         "predict", f"--config={CONFIGS / 'synthetic' / 'predict'}.yaml", f"--model.backbone={preset}",
-        "--model.heatmap=runs/ubnormal/dialog/last.ckpt", last, f"--data.videos={lab.folder}/data/UBnormal/Scene1",
+        "--model.heatmap=runs/ubnormal/dialog/last.ckpt", last, f"--data.videos={videos}",
         "--trainer.default_root_dir=runs/ubnormal/predict", "--trainer.callbacks.folder=runs/ubnormal/predict",
         "--data.size=[32,64]", "--data.frames=4", "--data.num_workers=0", "--data.limit=1", "--model.most=3",
         "--trainer.accelerator=cpu", "--trainer.limit_predict_batches=1", "--trainer.enable_progress_bar=false",
