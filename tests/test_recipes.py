@@ -141,7 +141,11 @@ def test_the_rest_of_the_recipe(lab: Lab, maps: None) -> None:
 def work(rank: int, lab: Lab, port: int, machine: str) -> None:
     """What each of two processes does: stage 1 on one data set, stage 2 on the other."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
-    exact = ("--trainer.devices=2", "--trainer.precision=32-true", f"{BACKBONE}.dtype=float32")  # to be compared
+    exact: tuple[str, ...] = (
+        "--trainer.devices=2",
+        "--trainer.precision=32-true",
+        f"{BACKBONE}.dtype=float32",
+    )  # to be compared
     lab("fit", "shanghaitech", "heatmap", "one_80gb", machine, more=exact)
     exact = (*exact, "--model.lora_dropout=0", "--data.batch_size=1")
     lab("fit", "ubnormal", "dialog", "one_80gb", machine, more=exact)
@@ -194,6 +198,7 @@ def test_fsdp_refuses_what_it_cannot_split(lab: Lab) -> None:
     backbone.unfreeze()
     with pytest.raises(BackboneError, match="fsdp takes a frozen LVLM"):
         shard(TVAU(backbone), mock.Mock())
-    backbone.frozen, backbone.lm.is_quantized = True, True
+    lm: Any = backbone.lm
+    backbone.frozen = lm.is_quantized = True
     with pytest.raises(BackboneError, match="cannot split weights of 4 or 8 bits"):
         shard(TVAU(backbone), mock.Mock())
