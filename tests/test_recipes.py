@@ -15,6 +15,7 @@ from unittest import mock
 import pytest
 import torch
 import torch.multiprocessing as mp
+import yaml
 
 import miniatures
 from tiny import PRESET
@@ -23,6 +24,7 @@ from tvau.cli import main
 from tvau.data.synthetic import write
 from tvau.errors import BackboneError
 from tvau.model import TVAU
+from tvau.tasks.memory import cost, read_presets
 from tvau.tasks.sharded import shard
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -133,6 +135,20 @@ def test_the_rest_of_the_recipe(lab: Lab, maps: None) -> None:
         "--trainer.accelerator=cpu", "--trainer.limit_predict_batches=1", "--trainer.enable_progress_bar=false",
     )  # fmt: skip
     assert list((lab.folder / "runs" / "ubnormal" / "predict").glob("*/dialog.json"))
+
+
+def test_the_recipes_fit_their_cards() -> None:
+    """By the computed memory, with a tenth of the card and a GB of logits a clip to spare; figures of docs/training.md."""
+    given, config = read_presets(CONFIGS.parent / "backbones")["qwen2_5_vl_7b"]
+    page = (CONFIGS.parent / "docs" / "training.md").read_text()
+    for machine, card in (("one_24gb", 24e9), ("one_80gb", 80e9)):
+        overlay = yaml.safe_load((CONFIGS / "machines" / f"{machine}.yaml").read_text())
+        options = overlay.get("model", {"init_args": {"backbone": {"init_args": {}}}})["init_args"]["backbone"]
+        clips = overlay["data"]["init_args"]["batch_size"]
+        needed = cost({**given, **options["init_args"]}, config, (96, 160), clips)
+        assert max(needed.predict, needed.heatmap, needed.dialog) + clips * 1e9 < 0.9 * card
+        figures = " | ".join(f"{memory / 1e9:.1f}" for memory in (needed.predict, needed.heatmap, needed.dialog))
+        assert f"| {clips} | {figures} |" in page
 
 
 # ---- many cards: two processes ----
