@@ -138,7 +138,7 @@ def test_the_rest_of_the_recipe(lab: Lab, maps: None) -> None:
 
 
 def test_the_recipes_fit_their_cards() -> None:
-    """By the computed memory, with a tenth of the card and a GB of logits a clip to spare; figures of docs/training.md."""
+    """By computed memory, a tenth of the card and a GB a clip to spare; these are the figures of docs/training.md."""
     given, config = read_presets(CONFIGS.parent / "backbones")["qwen2_5_vl_7b"]
     page = (CONFIGS.parent / "docs" / "training.md").read_text()
     for machine, card in (("one_24gb", 24e9), ("one_80gb", 80e9)):
@@ -210,11 +210,10 @@ def test_ddp_and_fsdp_train_the_same(lab: Lab, maps: None) -> None:
 
 
 def test_fsdp_refuses_what_it_cannot_split(lab: Lab) -> None:
-    backbone = load(str(lab.checkpoint), blocks=[1])
+    backbone: Any = load(str(lab.checkpoint), blocks=[1])
     backbone.unfreeze()
     with pytest.raises(BackboneError, match="fsdp takes a frozen LVLM"):
         shard(TVAU(backbone), mock.Mock())
-    lm: Any = backbone.lm
-    backbone.frozen = lm.is_quantized = True
+    backbone.frozen = backbone.lm.is_quantized = True
     with pytest.raises(BackboneError, match="cannot split weights of 4 or 8 bits"):
         shard(TVAU(backbone), mock.Mock())
