@@ -1,5 +1,6 @@
 """Reading a Hugging Face checkpoint: configuration, processor, weights. Every failure says what to do."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -80,6 +81,8 @@ def read_model(
                 return AutoModelForImageTextToText.from_config(config, dtype=given or torch.float32, **common)
         if bits is not None:
             common["quantization_config"] = _quantization(config, dtype, bits)
+            if torch.cuda.is_available():  # else all processes of a machine would load theirs on its first card
+                common.setdefault("device_map", {"": int(os.environ.get("LOCAL_RANK", 0))})
         return AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, **common)
     except (OSError, SafetensorError) as error:
         raise BackboneError(f"{checkpoint}: no weights could be loaded ({_first_line(error)})") from error

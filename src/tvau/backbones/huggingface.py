@@ -268,6 +268,9 @@ class HuggingFaceLVLM(VideoLVLM):
         self.lm.add_adapter(
             LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=self.lora_targets)
         )
+        for name, weight in self.lm.named_parameters():
+            if "lora_" in name:  # they come in the precision of the frozen weights; small steps would round to nothing
+                weight.data = weight.data.float()
         self.train(self.training)
 
     def unfreeze(self) -> None:

@@ -4,7 +4,9 @@ from tvau.tasks.callbacks import Cost, HeatmapPictures, PredictionWriter, SaveBa
 from tvau.tasks.dialog import DialogTask
 from tvau.tasks.heatmap import HeatmapTask
 from tvau.tasks.neighbours import NeighbourTask
+from tvau.tasks.sharded import Sharded
 
 __all__ = [
     "Cost", "DialogTask", "HeatmapPictures", "HeatmapTask", "NeighbourTask", "PredictionWriter", "SaveBackbone",
+    "Sharded",
 ]  # fmt: skip

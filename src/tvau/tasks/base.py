@@ -17,6 +17,7 @@ from tvau.errors import CheckpointError
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder
 from tvau.metrics.boxes import MapRule
 from tvau.model import TVAU
+from tvau.tasks.sharded import clip, shard
 from tvau.viz.curves import take_curves
 from tvau.viz.predictions import whole
 from tvau.viz.report import score_table
@@ -66,12 +67,27 @@ class Task(lightning.LightningModule):
 
     # ---- checkpoints ----
 
-    def _kept(self, key: str) -> bool:
+    def configure_model(self) -> None:
+        """Splits the model over the devices where the strategy asks for it (`Sharded`)."""
+        if self.device_mesh is not None:
+            shard(self.model, self.device_mesh["data_parallel"])
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Lightning's, and by norm where weights are split over devices."""
+        if self.device_mesh is None:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            clip(self.parameters(), gradient_clip_val)
+
+    def keeps(self, key: str) -> bool:
+        """Whether a checkpoint keeps this part of the state."""
         return not key.startswith(FROZEN) or "lora_" in key or not getattr(self.model.backbone, "frozen", True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Drops the frozen LVLM and says to which LVLM the rest belongs."""
-        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if self._kept(k)}
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if self.keeps(k)}
         checkpoint["backbone"] = identity(self.model.backbone)
         checkpoint["decoder"] = self.decoder_options
         checkpoint["rules"] = {method: rule.stored() for method, rule in self.rules.items()}
@@ -82,7 +98,7 @@ class Task(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raises CheckpointError for a checkpoint of another backbone, or one that lacks trained parts."""
         check_identity(checkpoint, self.model.backbone, "the checkpoint")
-        wanted = {k: tuple(v.shape) for k, v in self.state_dict().items() if self._kept(k)}
+        wanted = {k: tuple(v.shape) for k, v in self.state_dict().items() if self.keeps(k)}
         given = {k: tuple(v.shape) for k, v in checkpoint["state_dict"].items()}
         if wanted != given:
             wrong = sorted(k for k in wanted.keys() | given.keys() if wanted.get(k) != given.get(k))

@@ -1,7 +1,8 @@
 """What an LVLM costs before anybody loads it: parameters, heatmap grid, tokens and GPU memory of each preset.
 
-Parameters are counted on a model without weights (meta tensors). Memory is computed, for one clip (batch of one), from
-what stays on the device at the peak; what is left out: the CUDA context (about 0.5 GB) and fragmentation.
+Parameters are counted on a model without weights (meta tensors). Memory is computed from what stays on the device at
+the peak; what is left out: the CUDA context (about 0.5 GB), the logits of the answers (about 0.5 GB a dialog of four
+turns where the vocabulary has 150,000 words) and fragmentation.
 """
 
 import re
@@ -14,7 +15,7 @@ import yaml
 from torch import nn
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig
 
-from tvau.backbones.checkpoint import read_config
+from tvau.backbones.checkpoint import NOT_LANGUAGE, Bits, read_config
 from tvau.backbones.families import adapter_for
 from tvau.backbones.huggingface import HuggingFaceLVLM, relative
 from tvau.errors import BackboneError
@@ -42,7 +43,7 @@ class Cost:
     dialog: float
 
 
-def cost(preset: dict[str, Any], config: PreTrainedConfig, frame: tuple[int, int]) -> Cost:
+def cost(preset: dict[str, Any], config: PreTrainedConfig, frame: tuple[int, int], clips: int = 1) -> Cost:
     """Costs of a preset's arguments on a checkpoint's configuration; `frame` is the size where both leave it open."""
     adapter = adapter_for(config, preset["checkpoint"])
     size = preset.get("size") or adapter.native_size(config) or frame
@@ -56,19 +57,30 @@ def cost(preset: dict[str, Any], config: PreTrainedConfig, frame: tuple[int, int
     decoder = AnomalyHeatmapDecoder(width, hidden, blocks)
     encoder = RegionAwareAnomalyEncoder(hidden)
     length = tokens + encoder.prompts(times) + DIALOG
-    weights = _count(model) * one
-    seen = tower_states(adapter, config, grid, blocks, one)
+    weights = weight_bytes(model, one, preset.get("bits"))
+    seen = tower_states(adapter, config, grid, blocks, one) * clips
     sizes = layer_sizes(text)
-    cache = length * text.num_hidden_layers * 2 * sizes["kv"] * one
-    prefill = length * (4 * hidden + 3 * sizes["mlp"]) * one  # of one layer at a time
-    maps = _cells(grid) * len(blocks) * (2 * width + 2 * width + 2 * hidden) * 4  # kept for the decoder's gradients
+    cache = clips * length * text.num_hidden_layers * 2 * sizes["kv"] * one
+    prefill = clips * length * (4 * hidden + 3 * sizes["mlp"]) * one  # of one layer at a time
+    kept = clips * kept_activations(text, length, one, bool(preset.get("gradient_checkpointing")))
+    # kept for the decoder's gradients
+    maps = clips * _cells(grid) * len(blocks) * (2 * width + 2 * width + 2 * hidden) * 4
     return Cost(
         adapter.family, _count(model), blocks, config.vision_config.num_hidden_layers, grid, tokens,
         predict=weights + seen + prefill + cache,
         heatmap=weights + seen + maps + _count(decoder) * TRAINED,
-        dialog=weights + seen + kept_activations(text, length, one) + _count(decoder) * 4
+        dialog=weights + seen + kept + _count(decoder) * 4
         + (_count(encoder) + lora_parameters(adapter, model)) * TRAINED,
     )  # fmt: skip
+
+
+def weight_bytes(model: nn.Module, one: int, bits: int | None) -> float:
+    """The weights; of few bits those that `read_model` quantizes, a scale of 32 bits for 64 of them, one at work."""
+    if bits is None:
+        return _count(model) * one
+    packed = [m.weight.numel() for name, m in model.named_modules()
+              if isinstance(m, nn.Linear) and not re.fullmatch(NOT_LANGUAGE, name)]  # fmt: skip
+    return (_count(model) - sum(packed)) * one + sum(packed) * (bits / 8 + 4 / 64) + max(packed) * one
 
 
 def tower_states(
@@ -88,8 +100,8 @@ def layer_sizes(text: PreTrainedConfig) -> dict[str, int]:
     }  # fmt: skip
 
 
-def kept_activations(text: PreTrainedConfig, length: int, one: int) -> float:
-    """What a forward pass keeps for the gradients of LoRA and prompts, without gradient checkpointing.
+def kept_activations(text: PreTrainedConfig, length: int, one: int, checkpointing: bool = False) -> float:
+    """What a forward pass keeps for the gradients of LoRA and prompts; with gradient checkpointing, one layer's.
 
     Each token and layer: two norms (in float32, and their results) and the stream between them, queries, keys, values
     and what attention makes of them (no length x length matrix: sdpa and flash attention keep none), four tensors of
@@ -97,6 +109,8 @@ def kept_activations(text: PreTrainedConfig, length: int, one: int) -> float:
     """
     s, hidden = layer_sizes(text), text.hidden_size
     each = 2 * hidden * (4 + one) + 4 * hidden + (2 * s["q"] + 2 * s["kv"] + 4 * s["mlp"] + 7 * RANK) * one
+    if checkpointing:  # the stream in front of each layer, and one layer that is run again
+        return float(length * (text.num_hidden_layers * hidden * one + each))
     return float(length * text.num_hidden_layers * each)
 
 
@@ -135,25 +149,38 @@ def for_published(sizes: dict[str, Any]) -> PreTrainedConfig:
     return AutoConfig.for_model(sizes["model_type"], **{k: v for k, v in sizes.items() if k != "model_type"})
 
 
-def backbones(folder: str = "backbones", frame: tuple[int, int] = (96, 160)) -> None:
+def backbones(
+    folder: str = "backbones",
+    frame: tuple[int, int] = (96, 160),
+    clips: int = 1,
+    bits: Bits | None = None,
+    gradient_checkpointing: bool = False,
+) -> None:
     """Prints a table of the presets: family, parameters, blocks, heatmap grid, tokens, and GPU memory of each stage.
 
-    Memory is computed for one clip in the preset's precision, not measured.
+    Memory is computed, not measured.
 
     Args:
         folder: with the presets.
         frame: (height, width) of frames, where preset and tower take them as they come.
+        clips: in a batch.
+        bits: 4 or 8: the language model quantized; null: the preset's precision.
+        gradient_checkpointing: of the language model.
     """
+    given = {"bits": bits, "gradient_checkpointing": gradient_checkpointing}
     print(
         "| preset | family | parameters | blocks read | heatmap grid | tokens | predict GB | stage 1 GB | stage 2 GB |"
     )
     print("|---|---|--:|---|--:|--:|--:|--:|--:|")
     for name, (preset, config) in read_presets(folder).items():
-        c = cost(preset, config, frame)
+        c = cost({**preset, **given}, config, frame, clips)
         grid, blocks = "x".join(map(str, c.grid)), f"{', '.join(map(str, c.blocks))} of {c.depth}"
         memory = " | ".join(f"{m / 1e9:.1f}" for m in (c.predict, c.heatmap, c.dialog))
         print(f"| {name} | {c.family} | {c.parameters / 1e6:,.0f} M | {blocks} | {grid} | {c.tokens} | {memory} |")
-    print("\nMemory: computed for one clip and a dialog of four turns, LoRA of rank 16, no gradient checkpointing.")
+    how = [f"{bits}-bit language model"] if bits else []
+    how += [f"{'with' if gradient_checkpointing else 'no'} gradient checkpointing"]
+    print(f"\nMemory: computed for {clips} clip{'s' * (clips > 1)} a batch, each with a dialog of four turns, LoRA of "
+          f"rank 16, {', '.join(how)}.")  # fmt: skip
 
 
 def _cells(grid: tuple[int, int, int]) -> int:
