@@ -249,7 +249,7 @@ class HuggingFaceLVLM(VideoLVLM):
 
     @torch.no_grad()
     def generate(self, dialog: Dialog, most: int = 64) -> list[str]:
-        answers: list[list[int]] = [[] for _ in range(len(dialog.mask))]
+        said: list[Tensor] = []  # each [B, 1]; -1 behind the end of an answer
         ends = torch.tensor(sorted(self.ends), device=dialog.mask.device)
         going = torch.ones_like(dialog.mask[:, :1])
         for _ in range(most):
@@ -257,10 +257,10 @@ class HuggingFaceLVLM(VideoLVLM):
             going = going * ~torch.isin(tokens, ends)
             if not going.any():
                 break
-            for i in going[:, 0].nonzero()[:, 0].tolist():
-                answers[i].append(int(tokens[i]))
-            self.feed(dialog, tokens.where(going.bool(), torch.full_like(tokens, self.tokens.pad_id)), going)
-        return [self.tokens.read(answer) for answer in answers]
+            said.append(tokens.where(going.bool(), -1))
+            self.feed(dialog, tokens.where(going.bool(), self.tokens.pad_id), going)
+        answers = torch.cat(said, dim=1) if said else going.new_empty(len(going), 0)
+        return [self.tokens.read([token for token in row if token >= 0]) for row in answers.tolist()]
 
     # ---- what is trained ----
 
