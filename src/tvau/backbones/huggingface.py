@@ -15,7 +15,7 @@ from transformers.utils import ModelOutput
 
 from tvau.backbones.base import Dialog, Inputs, VideoLVLM, VisionPass
 from tvau.backbones.cache import VisionCache
-from tvau.backbones.checkpoint import Bits, DType, context, read_config, read_model, read_processor
+from tvau.backbones.checkpoint import Bits, DType, context, fingerprint, read_config, read_model, read_processor
 from tvau.backbones.tokens import ANOMALY, IGNORE, DialogTokens
 from tvau.errors import BackboneError
 from tvau.types import Turn
@@ -90,6 +90,7 @@ class HuggingFaceLVLM(VideoLVLM):
         self.ends = {self.tokens.eos_id, *(ends if isinstance(ends, list) else [ends] if ends is not None else [])}
         embeddings: Tensor = self.lm.get_input_embeddings().weight.detach()  # type: ignore[operator]
         self.prompt_scale = float(embeddings.float().pow(2).mean().sqrt())
+        self.fingerprint = fingerprint(self.lm)
         self.checkpointing = gradient_checkpointing
         if gradient_checkpointing:
             self.lm.activation_checkpointing_enable({"use_reentrant": False})
@@ -271,7 +272,7 @@ class HuggingFaceLVLM(VideoLVLM):
         self.train(self.training)
 
     def unfreeze(self) -> None:
-        self.frozen = False
+        self.frozen, self.fingerprint = False, ()  # what is trained cannot be known again
         self.lm.requires_grad_(True)
         self.train(self.training)
 
