@@ -151,3 +151,15 @@ def test_files_of_other_programs(frozen: Qwen25VL, tmp_path: Path, content: obje
 def test_a_missing_file(frozen: Qwen25VL) -> None:
     with pytest.raises(CheckpointError, match="no such checkpoint; train stage 1 first"):
         load_decoder("absent.ckpt", frozen)
+
+
+def test_other_weights_of_the_same_shape_are_refused(frozen: Qwen25VL, checkpoint: Path, first: Path) -> None:
+    half = Qwen25VL(str(checkpoint), blocks=[1, 2], dtype="bfloat16")
+    load_decoder(str(first), half)  # the same ones, rounded
+    other = Qwen25VL(str(checkpoint), blocks=[1, 2], random_weights=True)
+    with pytest.raises(CheckpointError, match="with other weights"):
+        load_decoder(str(first), other)
+    old = saved(HeatmapTask(frozen))
+    del old["backbone"]["fingerprint"]
+    with pytest.warns(UserWarning, match="does not say on which weights"):
+        HeatmapTask(other).on_load_checkpoint(old)

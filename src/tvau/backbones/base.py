@@ -40,6 +40,7 @@ class VideoLVLM(nn.Module, ABC):
         vision_size: width Dv of the vision tower's blocks.
         depth: number of blocks of the vision tower.
         blocks: 1-based blocks whose outputs `encode` returns (eq. 4).
+        fingerprint: a few of its weights as they were loaded, by which a checkpoint knows it again; () if it has none.
         prompt_scale: root mean square of a token embedding, the scale on which anomaly prompts should start.
     """
 
@@ -48,6 +49,7 @@ class VideoLVLM(nn.Module, ABC):
     vision_size: int
     depth: int
     blocks: tuple[int, ...]
+    fingerprint: tuple[float, ...] = ()
     prompt_scale: float
 
     @abstractmethod

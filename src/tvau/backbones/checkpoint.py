@@ -1,12 +1,14 @@
 """Reading a Hugging Face checkpoint: configuration, processor, weights. Every failure says what to do."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
@@ -21,6 +23,7 @@ from tvau.errors import BackboneError
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Bits = Literal[4, 8]
+LANGUAGE = re.compile(r"\.(language_model|text_model)\.layers\.|lm_head")
 NOT_LANGUAGE = r"(?!model\.(language_model|text_model)\.).*"  # tower, projector and head keep their precision
 HUB = ("cache_dir", "local_files_only", "revision", "subfolder", "token")  # options that all three readers take
 
@@ -99,6 +102,14 @@ def context(config: PreTrainedConfig) -> int:
     rope = getattr(text, "rope_parameters", None) or {}
     stretched = rope.get("factor", 1) if rope.get("rope_type") in ("linear", "dynamic") else 1
     return int((getattr(text, "max_position_embeddings", None) or 10**9) * stretched)
+
+
+def fingerprint(lm: nn.Module) -> tuple[float, ...]:
+    """A few numbers from the tower, the projector and the token embeddings, which neither LoRA nor `bits` touches."""
+    matrices = [p.detach() for n, p in lm.named_parameters() if p.ndim > 1 and not LANGUAGE.search(n)]
+    spread = [matrices[i * len(matrices) // 16].flatten() for i in range(16)]
+    picked = [weights[i * len(weights) // 4] for weights in spread for i in range(4)]
+    return tuple(float(number) for number in picked if not number.is_meta)
 
 
 def _quantization(config: PreTrainedConfig, dtype: DType, bits: Bits) -> BitsAndBytesConfig:

@@ -15,7 +15,7 @@ from transformers.utils import ModelOutput
 
 from tvau.backbones.base import Dialog, Inputs, VideoLVLM, VisionPass
 from tvau.backbones.cache import VisionCache
-from tvau.backbones.checkpoint import Bits, DType, context, read_config, read_model, read_processor
+from tvau.backbones.checkpoint import Bits, DType, context, fingerprint, read_config, read_model, read_processor
 from tvau.backbones.tokens import ANOMALY, IGNORE, DialogTokens
 from tvau.errors import BackboneError
 from tvau.types import Turn
@@ -90,6 +90,7 @@ class HuggingFaceLVLM(VideoLVLM):
         self.ends = {self.tokens.eos_id, *(ends if isinstance(ends, list) else [ends] if ends is not None else [])}
         embeddings: Tensor = self.lm.get_input_embeddings().weight.detach()  # type: ignore[operator]
         self.prompt_scale = float(embeddings.float().pow(2).mean().sqrt())
+        self.fingerprint = fingerprint(self.lm)
         self.checkpointing = gradient_checkpointing
         if gradient_checkpointing:
             self.lm.activation_checkpointing_enable({"use_reentrant": False})
@@ -249,7 +250,7 @@ class HuggingFaceLVLM(VideoLVLM):
 
     @torch.no_grad()
     def generate(self, dialog: Dialog, most: int = 64) -> list[str]:
-        answers: list[list[int]] = [[] for _ in range(len(dialog.mask))]
+        said: list[Tensor] = []  # each [B, 1]; -1 behind the end of an answer
         ends = torch.tensor(sorted(self.ends), device=dialog.mask.device)
         going = torch.ones_like(dialog.mask[:, :1])
         for _ in range(most):
@@ -257,10 +258,10 @@ class HuggingFaceLVLM(VideoLVLM):
             going = going * ~torch.isin(tokens, ends)
             if not going.any():
                 break
-            for i in going[:, 0].nonzero()[:, 0].tolist():
-                answers[i].append(int(tokens[i]))
-            self.feed(dialog, tokens.where(going.bool(), torch.full_like(tokens, self.tokens.pad_id)), going)
-        return [self.tokens.read(answer) for answer in answers]
+            said.append(tokens.where(going.bool(), -1))
+            self.feed(dialog, tokens.where(going.bool(), self.tokens.pad_id), going)
+        answers = torch.cat(said, dim=1) if said else going.new_empty(len(going), 0)
+        return [self.tokens.read([token for token in row if token >= 0]) for row in answers.tolist()]
 
     # ---- what is trained ----
 
@@ -274,7 +275,7 @@ class HuggingFaceLVLM(VideoLVLM):
         self.train(self.training)
 
     def unfreeze(self) -> None:
-        self.frozen = False
+        self.frozen, self.fingerprint = False, ()  # what is trained cannot be known again
         self.lm.requires_grad_(True)
         self.train(self.training)
 

@@ -1,6 +1,7 @@
 """What the stages share: the optimizer, small checkpoints bound to their backbone, and results as JSON."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from math import cos, pi
 from pathlib import Path
@@ -136,19 +137,27 @@ def identity(backbone: VideoLVLM) -> dict[str, Any]:
     """What a checkpoint remembers of its backbone."""
     return {
         "name": backbone.name, "hidden_size": backbone.hidden_size, "vision_size": backbone.vision_size,
-        "depth": backbone.depth, "blocks": list(backbone.blocks),
+        "depth": backbone.depth, "blocks": list(backbone.blocks), "fingerprint": list(backbone.fingerprint),
     }  # fmt: skip
 
 
 def check_identity(checkpoint: dict[str, Any], backbone: VideoLVLM, what: object) -> None:
-    """Raises CheckpointError where a checkpoint was trained on another backbone."""
-    given, expected = checkpoint.get("backbone"), identity(backbone)
-    if given is None:
+    """Raises CheckpointError where a checkpoint was trained on another backbone, be it the same with other weights."""
+    given, expected = dict(checkpoint.get("backbone") or {}), identity(backbone)
+    if not given:
         raise CheckpointError(f"{what} is no checkpoint of tvau: it does not say to which backbone it belongs")
+    theirs, ours = given.pop("fingerprint", None), expected.pop("fingerprint")
     if given != expected:
         different = ", ".join(f"{k} {given.get(k)} instead of {v}" for k, v in expected.items() if given.get(k) != v)
         raise CheckpointError(
             f"{what} belongs to another backbone: {different}. Choose its backbone by --model.backbone, or train anew"
+        )
+    if theirs is None:
+        warnings.warn(f"{what} is an older one and does not say on which weights it was trained", stacklevel=3)
+    elif theirs and ours and not torch.allclose(torch.tensor(theirs), torch.tensor(ours), rtol=5e-3, atol=1e-6):
+        raise CheckpointError(  # bfloat16 rounds by up to 4e-3
+            f"{what} was trained on a {given['name']} with other weights than this one's. Choose its backbone by "
+            "--model.backbone.checkpoint, or train anew"
         )
 
 

@@ -1,0 +1,99 @@
+"""Parity with the library: logits, loss, prompts as words, greedy answers, bfloat16."""
+
+from pathlib import Path
+
+import torch
+
+from contract.checks import FPS, QUESTIONS, ROUNDING, Checks, Note, compare
+from tiny import DIALOG
+from tvau.backbones.cache import VisionCache
+from tvau.backbones.huggingface import HuggingFaceLVLM
+from tvau.backbones.tokens import IGNORE
+
+
+class Parity(Checks):
+    """The library's own figures."""
+
+    def test_without_prompts_logits_are_the_librarys_own(self, lvlm: HuggingFaceLVLM, record_property: Note) -> None:
+        inputs, theirs = self.ask(lvlm), self.library(lvlm, QUESTIONS[:1])
+        assert torch.equal(inputs["input_ids"], theirs["input_ids"])
+        with torch.no_grad():
+            expected = lvlm.lm(**theirs).logits
+            compare(record_property, lvlm(inputs, lvlm.encode(inputs)), expected)
+        assert expected.std() > 0.1  # the comparison means something
+
+    def test_a_padded_batch_is_the_librarys_own(self, lvlm: HuggingFaceLVLM, record_property: Note) -> None:
+        inputs, theirs = self.ask(lvlm, QUESTIONS), self.library(lvlm, QUESTIONS)
+        assert torch.equal(inputs["input_ids"], theirs["input_ids"])
+        known = inputs["attention_mask"].bool()
+        assert not known.all()
+        with torch.no_grad():  # where the library counts padding as positions, they differ by rounding
+            ours = lvlm(inputs, lvlm.encode(inputs))
+            compare(record_property, ours[known], lvlm.lm(**theirs).logits[known], ROUNDING)
+
+    @torch.no_grad()
+    def test_a_kept_pass_is_the_pass(self, fresh: HuggingFaceLVLM, tmp_path: Path) -> None:
+        inputs = self.ask(fresh, QUESTIONS)
+        plain = fresh.encode(inputs)
+        fresh.cache = VisionCache(str(tmp_path), fresh.lm, "sdpa")
+        for compute in (fresh.features, None):  # the second time there is nothing that could compute
+            fresh.features = compute  # type: ignore[assignment, method-assign]
+            kept = fresh.encode(inputs)
+            assert all(torch.equal(kept.hidden[k], plain.hidden[k]) for k in fresh.blocks)
+            assert torch.equal(fresh(inputs, kept), fresh(inputs, plain))
+
+    def test_prompts_equal_to_embeddings_of_words_are_these_words(
+        self, lvlm: HuggingFaceLVLM, record_property: Note
+    ) -> None:
+        inputs = self.ask(lvlm, prompts=3)
+        words = torch.tensor([40, 50, 60])
+        spelled = {**inputs, "input_ids": inputs["input_ids"].clone()}
+        spelled["input_ids"][inputs["input_ids"] == lvlm.tokens.anomaly_id] = words
+        assert torch.equal(lvlm.position_ids(spelled), inputs["position_ids"])
+        with torch.no_grad():
+            vision = lvlm.encode(inputs)
+            prompts = lvlm.lm.get_input_embeddings()(words)[None]
+            compare(record_property, lvlm(inputs, vision, prompts), lvlm(spelled, vision))
+
+    def test_prompts_stand_between_video_and_question(self, lvlm: HuggingFaceLVLM) -> None:
+        with_prompts, without = self.ask(lvlm, prompts=3)["input_ids"][0], self.ask(lvlm)["input_ids"][0]
+        places = (with_prompts == lvlm.tokens.anomaly_id).nonzero()[:, 0]
+        assert places.tolist() == list(range(int(places[0]), int(places[0]) + 3))
+        assert torch.equal(with_prompts[with_prompts != lvlm.tokens.anomaly_id], without)
+        assert lvlm.tokens.tokenizer.decode(with_prompts[places[-1] + 1 :]).startswith(QUESTIONS[0])
+
+    def test_every_prompt_and_their_order_count(self, lvlm: HuggingFaceLVLM) -> None:
+        inputs, prompts = self.ask(lvlm, prompts=3), self.prompted(lvlm)
+        less = prompts * torch.tensor([1, 1, 0])[:, None]
+        with torch.no_grad():
+            vision = lvlm.encode(inputs)
+            whole, turned, cut = (lvlm(inputs, vision, p)[0, -1] for p in (prompts, prompts.flip(1), less))
+        assert (whole - turned).abs().max() > 1e-3
+        assert (whole - cut).abs().max() > 1e-3
+
+    def test_loss_is_the_librarys_and_of_answers_only(self, lvlm: HuggingFaceLVLM, record_property: Note) -> None:
+        inputs = lvlm.prepare(self.clips(2), [DIALOG, DIALOG[:1]], 0, [FPS] * 2)
+        learned = [row[row != IGNORE].tolist() for row in inputs["labels"]]
+        said = [[*lvlm.tokens.answer(t["answer"]), lvlm.tokens.eos_id] for t in DIALOG]
+        assert learned == [said[0] + said[1], said[0]]
+        with torch.no_grad():
+            ours = lvlm.loss(inputs, lvlm.encode(inputs))
+            theirs = lvlm.lm(**{k: v for k, v in inputs.items() if k != "position_ids"}).loss
+        compare(record_property, ours, theirs, ROUNDING)
+
+    @torch.no_grad()
+    def test_greedy_answers_are_those_of_the_librarys_generate(self, lvlm: HuggingFaceLVLM) -> None:
+        inputs, theirs = self.ask(lvlm, QUESTIONS), self.library(lvlm, QUESTIONS)
+        ours = lvlm.generate(lvlm.start(inputs, lvlm.encode(inputs)), 6)
+        ids = lvlm.lm.generate(**theirs, max_new_tokens=6, do_sample=False)[:, theirs["input_ids"].shape[1] :]
+        assert ours == [text.strip() for text in lvlm.tokens.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        assert all(ours)
+
+    @torch.no_grad()
+    def test_bfloat16_is_the_librarys_own_too(self, folder: Path, record_property: Note) -> None:
+        half = self.family.adapter(str(folder), blocks=(1, 2), dtype="bfloat16")
+        inputs, theirs = self.ask(half), self.library(half, QUESTIONS[:1])
+        vision = half.encode(inputs)
+        assert {h.dtype for h in vision.hidden.values()} == {torch.bfloat16}
+        compare(record_property, half(inputs, vision), half.lm(**theirs).logits)
+        assert all(half.generate(half.start(inputs, vision), 2))

@@ -1,0 +1,59 @@
+"""What a family says of itself: geometry, text features, and where its hidden states lie."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from contract.checks import FPS, QUESTIONS, ROUNDING, Checks
+from tiny import turn
+from tvau.backbones.huggingface import HuggingFaceLVLM
+
+
+class Published(Checks):
+    """Geometry, text features, hidden states."""
+
+    def test_geometry_is_that_of_what_it_returns(self, lvlm: HuggingFaceLVLM) -> None:
+        times, height, width = lvlm.grid(self.frames, *self.family.size)
+        inputs = self.ask(lvlm, QUESTIONS)
+        hidden = lvlm.encode(inputs).hidden
+        assert set(hidden) == set(lvlm.blocks) == {1, 2}
+        assert {h.shape for h in hidden.values()} == {(2, times, lvlm.vision_size, height, width)}
+        config = lvlm.lm.config
+        placeholder = config.video_token_id if lvlm.modality == "video" else config.image_token_id
+        assert (inputs["input_ids"] == placeholder).sum() == 2 * lvlm.visual_tokens(config, (times, height, width))
+        step, cell = self.family.cell
+        assert (times * step, height * cell, width * cell) == (self.frames, *self.family.size)
+
+    def test_text_features_do_not_depend_on_their_neighbours(self, lvlm: HuggingFaceLVLM) -> None:
+        texts = ["a person", "A short surveillance clip where a fire burning occurs."]
+        tokens, mask = lvlm.encode_text(texts)
+        assert tokens.shape == (*mask.shape, lvlm.hidden_size)
+        for i, text in enumerate(texts):
+            alone, _ = lvlm.encode_text([text])
+            torch.testing.assert_close(tokens[i, mask[i].bool()], alone[0], rtol=1e-4, atol=ROUNDING)
+
+    @torch.no_grad()
+    def test_hidden_states_lie_on_the_true_raster(self, fresh: HuggingFaceLVLM) -> None:
+        def silence(module: nn.Module, given: Any, made: Any) -> Any:
+            return (made[0] * 0, *made[1:]) if isinstance(made, tuple) else made * 0
+
+        for name, module in self.tower(fresh).named_modules():
+            if name.rsplit(".")[-1] in (
+                "attn",
+                "self_attn",
+                "attention",
+            ):  # without it a patch changes its own cell only
+                module.register_forward_hook(silence)
+        fresh.blocks = (1, fresh.depth)
+        step, cell = self.family.cell
+        clip = self.clips()
+        before = fresh.encode(self.ask(fresh)).hidden
+        times, height, width = fresh.grid(self.frames, *self.family.size)
+        for t, y, x in ((0, 0, 1), (times - 1, height - 1, width - 2), (times - 1, 1, width - 1)):
+            other = clip.clone()
+            other[:, t * step : (t + 1) * step, :, y * cell : (y + 1) * cell, x * cell : (x + 1) * cell] ^= 255
+            after = fresh.encode(fresh.prepare(other, [[turn(QUESTIONS[0])]], 0, [FPS])).hidden
+            for block in fresh.blocks:
+                changed = (after[block] != before[block]).any(2)[0]  # [T', H', W']
+                assert changed.nonzero().tolist() == [[t, y, x]]
