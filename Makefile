@@ -21,7 +21,7 @@ HALF := OMP_NUM_THREADS=$(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo test lint format bench nano clean
+.PHONY: help setup demo test lint format bench ped2 speed nano clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,7 +95,18 @@ format: $(READY) ## Repair what lint can repair by itself
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(READY) ## Run the comparisons in benchmarks/ that need nothing but the repository; each prints a table
+# The whole is the same commands without SMALL: all clips, all lines, more epochs (hours; a GPU is used where there is one).
+SMALL := --jobs 2 --out runs/bench --set trainer.max_epochs=2 'data.limit={training: 160, validation: 24, in_distribution: 26, open_set: 26, unseen_scenes: 26, weather: 26, subtle: 26, novel: 26}'
+
+bench: $(READY) ## The benchmark in a size for 2 cores: localization, and the main lines of the dialog, three seeds (an hour)
+	$(TVAU) synth data/benchmark --set benchmark
+	$(TVAU) table configs/tables/localization $(SMALL)
+	$(TVAU) table configs/tables/dialog --lines untuned,lora_only,tvau,true_masks $(SMALL)
+
+ped2: $(READY) ## UCSD Ped2: eight clips, leave-videos-out, three conditions, three seeds (after bench; needs the data)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ped2.py --seeds 0 1 2 --synthetic 'runs/bench/localization/ahd/{seed}/last.ckpt' $(ARGS)
+
+speed: $(READY) ## Run the measured comparisons in benchmarks/ that need nothing but the repository
 	@set -- backbones contract loading metrics; \
 	  for name; do echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py; done
 
@@ -105,5 +116,5 @@ nano: $(READY) ## Pretrain the embedded LVLM again: makes the weights in backbon
 	$(TVAU) fit --config configs/synthetic/pretrain.yaml
 	$(TVAU) test --config configs/synthetic/held_out.yaml
 
-clean: ## Remove the demo's data and runs; .venv stays
-	rm -rf $(DEMO) $(WORLD)
+clean: ## Remove the data and runs of demo and bench; .venv stays
+	rm -rf $(DEMO) $(WORLD) runs/bench runs/cache data/benchmark

@@ -196,6 +196,15 @@ def test_limit_takes_videos_from_all_over_the_lists(small: Any) -> None:
         small.add(f"abnormal_scene_1_scenario_{number}", "test", tracks="2,0,3")
     clips = data(small, limit=4).splits["test"].clips
     assert [clip.name[:8] for clip in clips[::3]] == ["normal_s"] * 2 + ["abnormal"] * 2
+    assert data(small, limit={"test": 4}).splits["test"].clips == clips
+    assert len(data(small, limit={"training": 1}).splits["test"].clips) > len(clips)
+
+
+def test_training_clips_stay_in_memory_if_asked(small: Any) -> None:
+    for keeps in (True, False):
+        clips = data(small, "fit", in_memory=keeps).splits["training"]
+        assert (clips[0] is clips[0]) == keeps
+        assert torch.equal(clips[0]["video"], clips.sample(clips.clips[0])["video"])
 
 
 def test_videos_of_unequal_shape_make_no_batch(small: Any) -> None:

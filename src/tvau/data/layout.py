@@ -117,7 +117,8 @@ class LabelledVideos(VideoDataModule):
         clips: "windows" over every video, or one clip for each of the "dialogs", its frames spread over the dialog's.
         dialogs: file with the dialogs, relative to `root` (or absolute).
         turns: keep only turns of these tasks (judgement, target, ...); null keeps all.
-        limit: at most this many videos of a split, evenly spaced over its lists; null takes all.
+        limit: at most this many videos of a split, evenly spaced over its lists, or such a number for some splits by
+            name; null takes all.
         batch_size: clips of a batch.
         num_workers: processes that read ahead; 0 reads in the main process.
         shuffle: draw training clips in random order.
@@ -140,7 +141,7 @@ class LabelledVideos(VideoDataModule):
         clips: Clips = "windows",
         dialogs: str = "dialogs.jsonl",
         turns: list[str] | None = None,
-        limit: int | None = None,
+        limit: int | dict[str, int] | None = None,
         batch_size: int = 4,
         num_workers: int = 2,
         shuffle: bool = True,
@@ -168,7 +169,8 @@ class LabelledVideos(VideoDataModule):
             names = {video: abnormal for video, abnormal in names.items() if video in dialogs}
         clips: list[Clip] = []
         truths: dict[str, Truth] = {}
-        for video in spaced(list(names), self.limit):
+        limit = self.limit.get(name) if isinstance(self.limit, dict) else self.limit
+        for video in spaced(list(names), limit):
             try:
                 truth = layout.truth(video)
                 clips += self._clips(layout, video, truth, dialogs.get(video, []))
