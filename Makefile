@@ -24,7 +24,7 @@ export TOKENIZERS_PARALLELISM := false
 .PHONY: help setup demo test lint format bench ped2 speed nano clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv and install tvau into it, in the tested versions (6 GB; once)
 
