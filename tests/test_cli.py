@@ -39,6 +39,7 @@ def dialog(demo: Demo, heatmap: Path) -> Path:
     demo("fit", "dialog")
     last = demo.folder / "runs" / "demo" / "dialog" / "last.ckpt"
     demo("test", "dialog", f"--ckpt_path={last}", "--model.most=6")
+    assert (last.parent / "log" / "csv" / "metrics.csv").is_file()  # the test leaves the training's log alone
     return last
 
 

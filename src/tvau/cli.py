@@ -119,12 +119,15 @@ def main(args: Sequence[str] | None = None) -> Any:
 
 
 def _spelled_out(words: Sequence[str]) -> list[str]:
-    """Short flags as LightningCLI knows them.
+    """Flags as LightningCLI knows them; only `fit` logs, unless a logger is asked for.
 
     A checkpoint given alone replaces the config's whole backbone: its adapter, blocks and precision were those of
     another LVLM. After a preset (`--model.backbone=...`) it is one more argument of that preset.
     """
     words = ["--model.questions" if word == "--questions" else word for word in words]
+    logs = any(word.startswith("--trainer.logger") for word in words)
+    if words[:1] in (["validate"], ["test"], ["predict"]) and not logs:
+        words.append("--trainer.logger=false")  # results are files of their own; the training's CSV log would be wiped
     flag = "--model.backbone.checkpoint"
     if any(word.split("=")[0] == "--model.backbone" for word in words):
         return words
