@@ -196,7 +196,6 @@ def load(checkpoint: str, backbone: VideoLVLM) -> TVAU:
     options = stored.get("options", {})
     if "heatmap" not in options:
         raise CheckpointError(f"{checkpoint} is no checkpoint of stage 2 (tvau.tasks.DialogTask)")
-    options = {k: v for k, v in options.items() if k != "tower_pace"}  # gone; it spoke of training only
     task = DialogTask(backbone, **{**options, "heatmap": checkpoint if options["heatmap"] else None})
     task.on_load_checkpoint(stored)
     task.load_state_dict(stored["state_dict"], strict=False)
