@@ -45,6 +45,7 @@ class Lab:
 
     def __init__(self, folder: Path, checkpoint: Path) -> None:
         self.folder, self.checkpoint = folder, checkpoint
+        (folder / "whole.yaml").write_text("model: {init_args: {backbone: {init_args: {bits: null}}}}\n")
         counts = {"train": 2, "validation": 2, "test": 2}
         write(folder / "data" / "UBnormal", counts, seed=3, size=(64, 96), progress=False)
         clips = ("01_0014", "04_0012", "01_0030", "04_0050")  # those that `limit` takes, two of each side of the split
@@ -58,11 +59,11 @@ class Lab:
     def __call__(self, command: str, data: str, stage: str, *machines: str, more: tuple[str, ...] = ()) -> Any:
         """A recipe on a machine. Results go to runs/<data>/<stage>, as in the recipe."""
         one = [] if set(machines) & set(MANY) else ["--trainer.devices=1"]
-        bits = [f"{BACKBONE}.bits=null"] if "one_24gb" in machines and not QUANTIZES else []
+        bits = ["--config=whole.yaml"] if "one_24gb" in machines and not QUANTIZES else []
         return self.main(
             command, f"--config={CONFIGS / data / stage}.yaml",
             *(f"--config={CONFIGS / 'machines' / machine}.yaml" for machine in machines),
-            f"{BACKBONE}.checkpoint={self.checkpoint}", f"{BACKBONE}.blocks=[1,2]", f"{BACKBONE}.size=[32,64]", *bits,
+            *bits, f"{BACKBONE}.checkpoint={self.checkpoint}", f"{BACKBONE}.blocks=[1,2]", f"{BACKBONE}.size=[32,64]",
             "--data.frames=4", "--data.stride=1", "--data.size=[32,64]", "--data.num_workers=0",
             *(["--data.limit=2"] if data == "shanghaitech" else []),
             "--trainer.accelerator=cpu", *one, "--trainer.limit_train_batches=2", "--trainer.limit_val_batches=2",
