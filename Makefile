@@ -102,7 +102,7 @@ FEW := --jobs 2 --out runs/bench --set trainer.max_epochs=2 'data.limit={trainin
 
 bench: $(READY) ## The benchmark in a size for 2 cores: localization, and the main lines of the dialog, three seeds (an hour)
 	$(TVAU) synth data/benchmark --set benchmark
-	$(TVAU) table configs/tables/localization --lines ahd,ahd_cool,block_6,no_text,random_backbone,neighbours $(SMALL)
+	$(TVAU) table configs/tables/localization --lines ahd,block_6,no_text,random_backbone,neighbours $(SMALL)
 	$(TVAU) table configs/tables/dialog --lines untuned,lora_only,tvau,true_masks $(FEW)
 
 ped2: $(READY) ## UCSD Ped2: eight clips, leave-videos-out, three conditions, three seeds (after bench; needs the data)

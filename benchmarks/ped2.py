@@ -27,6 +27,7 @@ from tvau.cli import main as tvau
 from tvau.data.module import collate
 from tvau.data.ucsd import ped2_folds
 from tvau.errors import CheckpointError, DataError
+from tvau.files import whole
 from tvau.metrics.intervals import SAMPLES
 from tvau.tasks.base import OURS
 from tvau.tasks.folds import load_scores, merged, save_scores
@@ -34,7 +35,6 @@ from tvau.tasks.maps import MapScores
 from tvau.viz.compare import gathered
 from tvau.viz.curves import take_curves
 from tvau.viz.overlay import Image, beside, contour, heat
-from tvau.viz.predictions import whole
 from tvau.viz.report import Table, markdown, number
 
 CONFIG = Path(__file__).parents[1] / "configs" / "ucsd_ped2" / "heatmap.yaml"

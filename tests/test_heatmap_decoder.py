@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from tiny import close
-from tvau.heatmap_decoder import AnomalyHeatmapDecoder, heatmap, pool_text
+from tvau.errors import OptionError
+from tvau.heatmap_decoder import AnomalyHeatmapDecoder, heatmap, initial_weight, pool_text
 
 BLOCKS = (1, 4)
 B, T, DV, D, H, W = 2, 3, 6, 8, 2, 5
@@ -59,6 +60,23 @@ def test_equal_texts_leave_the_heatmap_undecided(decoder: AnomalyHeatmapDecoder,
 def test_every_part_learns(decoder: AnomalyHeatmapDecoder, hidden: dict[int, Tensor]) -> None:
     heatmap(decoder(hidden, torch.randn(2, D))).sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in decoder.parameters())
+
+
+def test_no_patch_leaves_the_reach() -> None:
+    torch.manual_seed(0)
+    text = torch.tensor([[3.0, 0.5], [1.0, 0.0]])  # normed: (0.986, 0.164) and (1, 0)
+    weight = initial_weight(text, blocks=2, reach=30.0)
+    decoder = AnomalyHeatmapDecoder(DV, 2, BLOCKS, weight=weight)
+    maps = decoder({i: torch.randn(1, 8, DV, 8, 8) for i in BLOCKS}, text)
+    logits = (maps[:, :, 1] - maps[:, :, 0]).abs()
+    assert logits.max() <= 30.0 + 1e-3
+    along = torch.nn.functional.normalize(text, dim=-1).diff(dim=0)[0]  # a patch that lies along the difference
+    assert 2 * weight * torch.linalg.vector_norm(along).item() == pytest.approx(30.0)
+
+
+def test_texts_that_do_not_differ_are_refused() -> None:
+    with pytest.raises(OptionError, match="same text feature"):
+        initial_weight(torch.ones(2, D), blocks=2, reach=30.0)
 
 
 def test_weights_start_as_told() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 RANKS = {
-    "types": 0, "errors": 0,
+    "types": 0, "errors": 0, "files": 0,
     "data": 1, "backbones": 1,
     "heatmap_decoder": 2, "region_encoder": 2, "prompts": 2, "losses": 2, "metrics": 2,
     "model": 3, "nano": 3,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tiny import close
 from tvau.errors import OptionError
-from tvau.region_encoder import Part, RegionAwareAnomalyEncoder, View
+from tvau.region_encoder import Part, RegionAwareAnomalyEncoder, Standardize, View
 
 VIEWS = get_args(View)
 KINDS: dict[Part, slice] = {
@@ -117,3 +117,37 @@ def test_the_order_of_the_kinds_is_the_papers() -> None:
 def test_at_least_one_prompt_must_stay(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match="leave no anomaly prompt: keep one of base, region, global"):
         encoder(**options)
+
+
+def test_channels_are_standardized_by_what_came_so_far() -> None:
+    torch.manual_seed(0)
+    seen = torch.randn(40, 3, 5, 4) * torch.tensor([1.0, 4.0, 9.0]).view(3, 1, 1) + 2
+    made = Standardize(3, momentum=1 / 40)
+    for clip in seen[:, None]:  # one clip a batch, as large models are trained
+        made(clip)
+    close(made.mean, seen.mean((0, 2, 3)))
+    result = made.eval()(seen)
+    close(result.mean((0, 2, 3)), torch.zeros(3))
+    assert torch.allclose(result.std((0, 2, 3)), torch.ones(3), atol=0.05)
+
+
+def test_a_clip_that_changes_more_gives_other_prompts() -> None:
+    made = encoder()
+    for seed in range(20):
+        made(maps(seed))
+    made.eval()
+    faint, strong = made(0.1 * maps(30)), made(maps(30))
+    assert (faint - strong).square().mean().sqrt() > 0.1 * strong.square().mean().sqrt()
+    assert torch.equal(made(maps(30)), strong)  # outside training nothing moves
+
+
+def test_few_changed_patches_are_seen_from_the_first_batch() -> None:
+    """The share of the prompts' size by which a small target makes them differ from those of an empty clip."""
+    torch.manual_seed(0)
+    clips = 0.05 * torch.randn(8, 8, 2, 12, 20)
+    for clip in range(0, 8, 2):  # two patches of 240 are abnormal, and move
+        for t in range(8):
+            clips[clip, t, 1, 5:6, 2 * t : 2 * t + 2] += 8
+    prompts = RegionAwareAnomalyEncoder(64, parts=["region", "global"])(clips).unflatten(1, (7, 10))
+    differ = (prompts[::2] - prompts[1::2]).square().mean().sqrt() / prompts.square().mean().sqrt()
+    assert differ > 0.2

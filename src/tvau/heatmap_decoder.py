@@ -6,10 +6,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from tvau.errors import OptionError
+
 
 def pool_text(tokens: Tensor, mask: Tensor) -> Tensor:
     """Mean over the prompts and tokens of one class (eq. 3): [N_c, L, D], mask [N_c, L] -> [D]; padding is left out."""
     return tokens[mask.bool()].mean(0)
+
+
+def initial_weight(text: Tensor, blocks: int, reach: float) -> float:
+    """Value of each w_i of eq. 6 with which the two fused maps can lie at most `reach` apart.
+
+    The features of two mean-pooled texts are nearly the same direction (cosine 0.97 for nano's prompts), and the two
+    similarities of a patch differ by no more than the distance of the normed features, 0.24 there. That distance and
+    the number of blocks would otherwise set the temperature of eq. 7's softmax; this way it is the same for every
+    LVLM, every choice of prompts and of blocks.
+
+    Args:
+        text: [2, D], the normal and the abnormal text feature.
+        blocks: their number.
+        reach: largest difference of the two maps, the logit of the heatmap.
+
+    Raises:
+        OptionError: the two texts have the same feature.
+    """
+    normal, abnormal = normalize(text.detach().float(), dim=-1)
+    distance = float(torch.linalg.vector_norm(abnormal - normal))
+    if distance < 1e-6:
+        raise OptionError("the normal and the abnormal prompts have the same text feature: give texts that differ")
+    return reach / (blocks * distance)
 
 
 class AnomalyHeatmapDecoder(nn.Module):
@@ -20,13 +45,11 @@ class AnomalyHeatmapDecoder(nn.Module):
         hidden_size: width D of the text features.
         blocks: the blocks that are read, by their 1-based numbers (eq. 4).
         width: hidden width of each block's projection MLP; None: `vision_size`.
-        weight: initial value of each w_i of eq. 6. The paper gives none. Cosines of two mean-pooled texts lie close
-            together, so that a plain mean could hardly leave 0.5 after the softmax; the sum of the weights acts as
-            the inverse of a temperature.
+        weight: initial value of each w_i of eq. 6, of which the paper says nothing; see `initial_weight`.
     """
 
     def __init__(
-        self, vision_size: int, hidden_size: int, blocks: Sequence[int], width: int | None = None, weight: float = 10.0
+        self, vision_size: int, hidden_size: int, blocks: Sequence[int], width: int | None = None, weight: float = 1.0
     ) -> None:
         super().__init__()
         width = width or vision_size

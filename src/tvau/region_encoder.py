@@ -16,6 +16,44 @@ Part = Literal["base", "region", "global"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
+class Standardize(nn.Module):
+    """Channels less their running mean, over their running standard deviation: [N, C, ...] -> the same shape.
+
+    As batch normalization of a trained network, in training too: the statistics are those of all batches so far (a
+    plain mean of the first, then a moving one), so that a batch may be a single clip. Normalizing each clip by itself
+    would hide what counts, whether its maps change much or hardly; without any normalization the few patches of a
+    target would vanish in the means of eq. 11 and 12.
+
+    Args:
+        channels: C.
+        momentum: weight of the newest batch, at least.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    batches: Tensor
+
+    def __init__(self, channels: int, momentum: float = 0.05) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
+        self.register_buffer("batches", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.numel():
+            self._follow(x.detach().float())
+        shape = (-1, *[1] * (x.ndim - 2))
+        return (x - self.mean.view(shape)) * (self.variance.view(shape) + 1e-5).rsqrt()
+
+    def _follow(self, x: Tensor) -> None:
+        self.batches += 1
+        share = (1 / self.batches).clamp(min=self.momentum)
+        channels = x.movedim(1, 0).flatten(1)  # [C, all the rest]
+        self.mean.lerp_(channels.mean(1), share)
+        self.variance.lerp_((channels - self.mean[:, None]).square().mean(1), share)
+
+
 class RegionAwareAnomalyEncoder(nn.Module):
     """Anomaly maps -> anomaly prompts: a base, nine regions and a global token for each step between two maps.
 
@@ -53,11 +91,12 @@ class RegionAwareAnomalyEncoder(nn.Module):
         seeing = [part for part in ("region", "global") if part in parts]
         sizes = [4 if view == "difference+map" else 2, channels, channels, channels] if seeing else []
         self.convolutions = nn.Sequential(
-            *[nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.GroupNorm(8, b), nn.GELU()) for a, b in pairwise(sizes)]
+            *[nn.Sequential(nn.Conv2d(a, b, 3, padding=1), Standardize(b), nn.GELU()) for a, b in pairwise(sizes)]
         )
         heads = {
             part: nn.Sequential(
-                nn.Linear(channels, hidden_size), nn.GELU(), nn.Linear(hidden_size, hidden_size), nn.GELU(),
+                Standardize(channels), nn.Linear(channels, hidden_size), nn.GELU(),
+                nn.Linear(hidden_size, hidden_size), nn.GELU(),
                 nn.Linear(hidden_size, hidden_size), nn.LayerNorm(hidden_size),
             )
             for part in seeing
@@ -82,8 +121,8 @@ class RegionAwareAnomalyEncoder(nn.Module):
         if self.base is not None:
             prompt.append(self.base.expand(batch * steps, -1, -1))
         if self.region is not None and self.place is not None:
-            grid = adaptive_avg_pool2d(features, REGIONS).flatten(2).mT  # [B(T'-1), 9, C_h]
-            prompt.append(self.region(grid) + self.place)  # eq. 11, [B(T'-1), 9, D]
+            grid = adaptive_avg_pool2d(features, REGIONS).flatten(2).mT.flatten(0, 1)  # [B(T'-1)9, C_h]
+            prompt.append(self.region(grid).unflatten(0, (-1, REGIONS**2)) + self.place)  # eq. 11, [B(T'-1), 9, D]
         if self.overall is not None:
             prompt.append(self.overall(features.mean((2, 3)))[:, None])  # eq. 12, [B(T'-1), 1, D]
         return self.scale * torch.cat(prompt, 1).reshape(batch, steps * self.each, -1)

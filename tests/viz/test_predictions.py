@@ -10,7 +10,6 @@ from tvau.data.video import open_video
 from tvau.errors import DataError
 from tvau.metrics.boxes import MapRule
 from tvau.metrics.files import read_detections
-from tvau.viz import predictions
 from tvau.viz.predictions import Dialog, write_prediction
 
 FRAMES = 21  # more than one chunk
@@ -77,16 +76,6 @@ def test_a_source_that_breaks_midway_leaves_no_half_video(source: Path, tmp_path
         write(source, tmp_path / "out", [0], [0.5])
     names = ["detections.txt", "dialog.json", "dialog.txt", "scores.csv"]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == names
-
-
-def test_a_file_that_was_whole_stays_when_writing_it_again_fails(tmp_path: Path) -> None:
-    path = tmp_path / "scores.csv"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), predictions.whole(path) as temporary:  # noqa: PT012
-        temporary.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

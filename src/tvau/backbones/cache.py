@@ -1,8 +1,6 @@
 """What a frozen vision tower made of each clip, kept on disk: later runs read it instead of computing it again."""
 
-import os
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -18,6 +16,7 @@ from transformers.utils import ModelOutput
 
 from tvau.backbones.base import Inputs, VisionPass
 from tvau.errors import BackboneError
+from tvau.files import whole
 
 TOWER = re.compile(r"model\.(?!language_model\.|text_model\.)")  # tower and projector, by the names of their weights
 SEEN = re.compile(r"pixel|.*_grid_thw$")  # what the tower gets, by the names of `prepare`
@@ -109,21 +108,15 @@ class VisionCache:
 
     def _write(self, path: Path, clip: Kept) -> None:
         """Writes a file whole or not at all."""
-        temporary = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)
-            os.close(handle)
-            save_file(clip, temporary)
-            os.replace(temporary, path)
+            with whole(path) as temporary:
+                save_file(clip, temporary)
         except (OSError, SafetensorError) as error:
             raise BackboneError(
                 f"cache {self.folder}: a vision pass could not be written ({error}). Choose a folder with room "
                 "(about 5 MB a clip for nano), or leave `cache` out"
             ) from error
-        finally:
-            if temporary:
-                Path(temporary).unlink(missing_ok=True)
 
 
 def _add(digest: Any, name: str, tensor: Tensor) -> None:

@@ -15,12 +15,12 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from tvau.backbones import VideoLVLM
 from tvau.errors import CheckpointError
+from tvau.files import whole
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder
 from tvau.metrics.boxes import MapRule
 from tvau.model import TVAU
 from tvau.tasks.sharded import clip, shard
 from tvau.viz.curves import take_curves
-from tvau.viz.predictions import whole
 from tvau.viz.report import score_table
 
 FROZEN = "model.backbone."

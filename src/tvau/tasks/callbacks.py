@@ -13,12 +13,13 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
+from tvau.files import whole
 from tvau.metrics.boxes import MapRule
 from tvau.metrics.frame import smooth
 from tvau.tasks.base import OURS, Task
 from tvau.types import Batch
 from tvau.viz.overlay import key_frames
-from tvau.viz.predictions import Dialog, whole, write_prediction
+from tvau.viz.predictions import Dialog, write_prediction
 
 
 class HeatmapPictures(Callback):

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from tvau.errors import DataError
+from tvau.files import whole
 from tvau.metrics import PixelScores, RegionScores
 from tvau.metrics.boxes import MapRule
 from tvau.metrics.frame import frame_summary
 from tvau.tasks.maps import MapScores
-from tvau.viz.predictions import whole
 
 PARTS = ("frame", "pixel", "region")  # of MapScores, each a torchmetrics class
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tvau.backbones import VideoLVLM
-from tvau.heatmap_decoder import AnomalyHeatmapDecoder
+from tvau.heatmap_decoder import AnomalyHeatmapDecoder, initial_weight
 from tvau.losses import map_loss
 from tvau.metrics.boxes import MapRule, RuleChoice
 from tvau.metrics.intervals import SAMPLES
@@ -104,11 +104,12 @@ class HeatmapTask(MapTask):
         prompts: "normal" and "abnormal" texts (eq. 2); None: the built-in words at `levels`.
         levels: of the built-in prompts, see `tvau.prompts`.
         learned_text: two free vectors, trained like the rest, stand in for the features of the texts.
-        width, weight: see `AnomalyHeatmapDecoder`.
+        width: see `AnomalyHeatmapDecoder`.
+        reach: how far the two similarity maps can lie apart at the start, see `initial_weight`.
         positive_weight, dice_weight: see `map_loss`.
         baselines, bootstrap, merl: see `MapTask`.
-        start: checkpoint of stage 1 on any data whose decoder is trained further (with its own width and weight), its
-            rules for boxes left behind; null: a new decoder.
+        start: checkpoint of stage 1 on any data whose decoder is trained further (with its own width and weights),
+            its rules for boxes left behind; null: a new decoder.
         learning_rate, weight_decay, warmup: see `Task`.
     """
 
@@ -119,7 +120,7 @@ class HeatmapTask(MapTask):
         levels: Sequence[Level] = ("word", "phrase", "sentence"),
         learned_text: bool = False,
         width: int | None = None,
-        weight: float = 10.0,
+        reach: float = 40.0,
         positive_weight: float = 5.0,
         dice_weight: float = 0.5,
         baselines: Sequence[Baseline] = ("median difference",),
@@ -135,15 +136,20 @@ class HeatmapTask(MapTask):
         )
         self.save_hyperparameters(ignore=["backbone"])
         self.positive_weight, self.dice_weight = positive_weight, dice_weight
-        self.decoder_options = {"width": width, "weight": weight}
-        decoder = AnomalyHeatmapDecoder(backbone.vision_size, backbone.hidden_size, backbone.blocks, width, weight)
-        if start is not None:
-            decoder, _, self.decoder_options = load_decoder(start, backbone)
         prompts = prompts or {"normal": nested(NORMAL, tuple(levels)), "abnormal": nested(ABNORMAL, tuple(levels))}
-        self.model = TVAU(backbone, decoder, text=text_features(backbone, prompts))
+        text = text_features(backbone, prompts)
+        if learned_text:
+            text = torch.randn(2, backbone.hidden_size) * backbone.hidden_size**-0.5
+        if start is None:
+            self.decoder_options = {"width": width}
+            weight = initial_weight(text, len(backbone.blocks), reach)
+            decoder = AnomalyHeatmapDecoder(backbone.vision_size, backbone.hidden_size, backbone.blocks, width, weight)
+        else:
+            decoder, _, self.decoder_options = load_decoder(start, backbone)
+        self.model = TVAU(backbone, decoder, text=text)
         if learned_text:  # under the buffer's name, so that a checkpoint is read as any other
             del self.model.text
-            self.model.text = nn.Parameter(torch.randn(2, backbone.hidden_size) * backbone.hidden_size**-0.5)
+            self.model.text = nn.Parameter(text)
 
     def heatmaps(self, batch: Batch) -> Tensor:
         """The decoder's heatmaps."""

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from tvau.errors import DataError
-from tvau.viz.predictions import whole
+from tvau.files import whole
 from tvau.viz.table import Plan, read_plan, write_table
 
 Step = Callable[[Sequence[str], Path], None]  # runs a command of tvau, its output goes to a file

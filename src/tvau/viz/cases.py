@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tvau.viz.predictions import whole
+from tvau.files import whole
 from tvau.viz.report import Case
 
 ARRAYS = ("frames", "pictures", "heatmaps", "mask", "scores")

@@ -5,9 +5,7 @@ Each file appears whole or not at all.
 
 import csv
 import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TypedDict
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 
 from tvau.data.video import Video, open_video
 from tvau.errors import DataError
+from tvau.files import whole
 from tvau.metrics.boxes import MapRule, boxes, scaled
 from tvau.types import Turn
 from tvau.viz.overlay import Image, heat
@@ -31,17 +30,6 @@ class Dialog(TypedDict):
 
     frames: list[int]  # first and last frame of the window, 0-based
     turns: list[Turn]
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, with its ending, that becomes `path` when the block ends without an error."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_prediction(

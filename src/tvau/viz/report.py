@@ -14,9 +14,9 @@ from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 
 from tvau.errors import DataError
+from tvau.files import whole
 from tvau.viz.curves import Curves, draw_curves
 from tvau.viz.overlay import Image, contour, heat, image_of, key_indices, score_curve
-from tvau.viz.predictions import whole
 
 Results = Mapping[str, Mapping[str, Any]]  # method -> split -> {"frame": {...}, "pixel": {...}, "text": {task: {...}}}
 FLOOR = "floor (constant answer)"

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvau.errors import DataError
+from tvau.files import whole
 from tvau.metrics.files import read_detections, read_series, read_track_boxes, video_files
 from tvau.metrics.frame import frame_summary, smooth
 from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.region import ALPHA, BETA, Detections, Tracks, match
 from tvau.metrics.region_scores import summary
 from tvau.viz.curves import draw_curves, take_curves
-from tvau.viz.predictions import whole
 from tvau.viz.report import score_table
 
 

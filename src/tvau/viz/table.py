@@ -28,7 +28,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from tvau.errors import DataError
-from tvau.viz.predictions import whole
+from tvau.files import whole
 from tvau.viz.report import Table, markdown
 
 COSTS = {  # column -> keys of cost.json, the first that is there; and by what it is divided

@@ -1,7 +1,6 @@
 """The synthetic world as a data set on disk, in UBnormal's layout, with the dialogs beside it."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from fractions import Fraction
@@ -23,6 +22,7 @@ from tvau.data.synthetic.render import Clip, render
 from tvau.data.synthetic.scenes import SCENES, scene
 from tvau.data.synthetic.splits import SPLITS, TRIES, VERSION, Job, Split, jobs
 from tvau.errors import DataError
+from tvau.files import whole
 
 WINDOW = 16  # frames a dialog is about
 GROUPS = ("normal", "abnormal")
@@ -92,9 +92,8 @@ def _make(item: tuple[Path, Job]) -> None:
     tracks = [(a.ident, *a.track) for a in script.actors if a.track is not None]
     if job.kind is not None:
         _save(notes / f"{job.video}_tracks.txt", "".join(f"{i},{a},{b}\n" for i, a, b in tracks).encode())
-    temporary = folder / f".{job.video}.tmp.mp4"
-    encode(temporary, clip.video, job.fps)
-    os.replace(temporary, folder / f"{job.video}.mp4")
+    with whole(folder / f"{job.video}.mp4") as temporary:
+        encode(temporary, clip.video, job.fps)
     part = {
         "job": _record(job),
         "names": {str(actor.ident): actor.noun for actor in script.actors},
@@ -201,6 +200,5 @@ def _index(root: Path, todo: Iterable[Job], seed: int, splits: Mapping[str, Spli
 
 def _save(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    with whole(path) as temporary:
+        temporary.write_bytes(data)
