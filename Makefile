@@ -100,9 +100,9 @@ SMALL := --jobs 2 --out runs/bench --set trainer.max_epochs=2 'data.limit={train
 # 24 of the 60 videos of a split, evenly spaced, hold every kind; 26 would hold four of seven
 FEW := --jobs 2 --out runs/bench --set trainer.max_epochs=2 'data.limit={training: 160, in_distribution: 24, open_set: 24, unseen_scenes: 24, weather: 24, subtle: 24, novel: 24}'
 
-bench: $(READY) ## The benchmark in a size for 2 cores: localization, and the main lines of the dialog, three seeds (an hour)
+bench: $(READY) ## The benchmark in a size for 2 cores: all lines of localization, the main ones of the dialog, three seeds (an hour)
 	$(TVAU) synth data/benchmark --set benchmark
-	$(TVAU) table configs/tables/localization --lines ahd,block_6,no_text,random_backbone,neighbours $(SMALL)
+	$(TVAU) table configs/tables/localization $(SMALL)
 	$(TVAU) table configs/tables/dialog --lines untuned,lora_only,tvau,true_masks $(FEW)
 
 ped2: $(READY) ## UCSD Ped2: eight clips, leave-videos-out, three conditions, three seeds (after bench; needs the data)
