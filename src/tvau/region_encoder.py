@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from tvau.errors import OptionError
@@ -20,9 +20,9 @@ class Standardize(nn.Module):
     """Channels less their running mean, over their running standard deviation: [N, C, ...] -> the same shape.
 
     As batch normalization of a trained network, in training too: the statistics are those of all batches so far (a
-    plain mean of the first, then a moving one), so that a batch may be a single clip. Normalizing each clip by itself
-    would hide what counts, whether its maps change much or hardly; without any normalization the few patches of a
-    target would vanish in the means of eq. 11 and 12.
+    plain mean of the first, then a moving one), over all processes, so that a batch may be a single clip. Normalizing
+    each clip by itself would hide what counts, whether its maps change much or hardly; without any normalization the
+    few patches of a target would vanish in the means of eq. 11 and 12.
 
     Args:
         channels: C.
@@ -47,11 +47,19 @@ class Standardize(nn.Module):
         return (x - self.mean.view(shape)) * (self.variance.view(shape) + 1e-5).rsqrt()
 
     def _follow(self, x: Tensor) -> None:
+        channels = x.movedim(1, 0).flatten(1)  # [C, all the rest]
         self.batches += 1
         share = (1 / self.batches).clamp(min=self.momentum)
-        channels = x.movedim(1, 0).flatten(1)  # [C, all the rest]
-        self.mean.lerp_(channels.mean(1), share)
-        self.variance.lerp_((channels - self.mean[:, None]).square().mean(1), share)
+        self.mean.lerp_(_averaged(channels.mean(1)), share)
+        self.variance.lerp_(_averaged((channels - self.mean[:, None]).square().mean(1)), share)
+
+
+def _averaged(own: Tensor) -> Tensor:
+    """The mean over all processes, so that all of them follow the same statistics."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(own)
+        own /= distributed.get_world_size()
+    return own
 
 
 class RegionAwareAnomalyEncoder(nn.Module):

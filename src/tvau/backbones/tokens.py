@@ -12,6 +12,7 @@ from tvau.backbones.base import Inputs
 from tvau.types import Turn
 
 ANOMALY = "<|anomaly|>"  # placeholder of one anomaly prompt; never looked up in the embedding table
+MULTIPLE = 32  # of the tokens of a padded batch
 IGNORE = -100
 TEXT_KEYS = ("input_ids", "attention_mask", "mm_token_type_ids")
 Tail = tuple[list[int], list[bool]]  # ids behind a first question, and whether each is learned
@@ -73,7 +74,11 @@ class DialogTokens:
         return ids, learned
 
     def append(self, inputs: Inputs, tails: Sequence[Tail]) -> Inputs:
-        """Puts each clip's tail behind its first question, moves the padding to the left, makes labels [B, L]."""
+        """Puts each clip's tail behind its first question, moves the padding to the left, makes labels [B, L].
+
+        With answers to learn, L of several clips is a multiple of MULTIPLE: on CPU, oneDNN keeps memory for each shape
+        that it has ever met, and a training meets many.
+        """
         device = inputs["input_ids"].device
         rows = []
         for i, (ids, learned) in enumerate(tails):
@@ -86,6 +91,8 @@ class DialogTokens:
             row["labels"] = row["input_ids"].masked_fill(~is_learned, IGNORE)
             rows.append(row)
         longest = max(len(row["input_ids"]) for row in rows)
+        if len(rows) > 1 and any(any(learned) for _, learned in tails):
+            longest += -longest % MULTIPLE
         fill = {"input_ids": self.pad_id, "labels": IGNORE}
         return {
             key: torch.stack(
