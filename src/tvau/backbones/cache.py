@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
 from tvau.backbones.base import Inputs, VisionPass
+from tvau.backbones.checkpoint import LANGUAGE
 from tvau.errors import BackboneError
 from tvau.files import whole
 
-TOWER = re.compile(r"model\.(?!language_model\.|text_model\.)")  # tower and projector, by the names of their weights
+TOWER = re.compile(rf"(?!{LANGUAGE})model\.")  # tower and projector, by the names of their weights
 SEEN = re.compile(r"pixel|.*_grid_thw$")  # what the tower gets, by the names of `prepare`
 LAYERS = ("deepstack_features",)  # of the library's output: for each layer a tuple over clips
 

@@ -23,8 +23,9 @@ from tvau.errors import BackboneError
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Bits = Literal[4, 8]
-LANGUAGE = re.compile(r"\.(language_model|text_model)\.layers\.|lm_head")
-NOT_LANGUAGE = r"(?!model\.(language_model|text_model)\.).*"  # tower, projector and head keep their precision
+LANGUAGE = r"model\.(language_model|text_model)\."  # how the names of the language model's parts begin
+NOT_LANGUAGE = rf"(?!{LANGUAGE}).*"  # tower, projector and head keep their precision
+LEARNING = re.compile(rf"{LANGUAGE}layers\.|lm_head")  # what carries LoRA, or is tied to the embeddings
 HUB = ("cache_dir", "local_files_only", "revision", "subfolder", "token")  # options that all three readers take
 
 
@@ -106,7 +107,7 @@ def context(config: PreTrainedConfig) -> int:
 
 def fingerprint(lm: nn.Module) -> tuple[float, ...]:
     """A few numbers from the tower, the projector and the token embeddings, which neither LoRA nor `bits` touches."""
-    matrices = [p.detach() for n, p in lm.named_parameters() if p.ndim > 1 and not LANGUAGE.search(n)]
+    matrices = [p.detach() for n, p in lm.named_parameters() if p.ndim > 1 and not LEARNING.search(n)]
     spread = [matrices[i * len(matrices) // 16].flatten() for i in range(16)]
     picked = [weights[i * len(weights) // 4] for weights in spread for i in range(4)]
     return tuple(float(number) for number in picked if not number.is_meta)
