@@ -35,7 +35,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev,notebooks]' --constraint constraints.txt
 	@touch $@
 
-demo: $(READY) ## The whole chain on synthetic video: data, both stages, scores, report (about 15 minutes on 2 cores)
+demo: $(READY) ## The whole chain on synthetic video: data, both stages, scores, report (about 13 minutes on 2 cores)
 	@$(MAKE) --no-print-directory --jobs=2 $(STEPS)/predict $(STEPS)/test_lora $(STEPS)/test_heatmap
 	$(TVAU) report $(DEMO)
 	@echo "Report: $(DEMO)/report.html"

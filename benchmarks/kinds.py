@@ -52,7 +52,7 @@ def auc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
     return float(auroc(torch.from_numpy(np.concatenate([positive, negative])), labels, task="binary"))
 
 
-def rows(frames: Frames, kinds: dict[str, str | None]) -> dict[str, tuple[float, ...]]:
+def by_kind(frames: Frames, kinds: dict[str, str | None]) -> dict[str, tuple[float, ...]]:
     """Of each kind: its videos, its abnormal frames, their median area, and the two AUCs."""
     normal = np.concatenate([own[:, 0] for name, own in frames.items() if kinds[name] is None])
     result = {}
@@ -88,7 +88,7 @@ def main() -> None:
     for seed in args.seeds:
         decoder, text, _ = load_decoder(args.checkpoint.format(seed=seed), backbone)
         for split, frames in scored(TVAU(backbone, decoder, text=text).eval(), args.root, args.splits).items():
-            tables[split].append(rows(frames, kinds))
+            tables[split].append(by_kind(frames, kinds))
     print("| split | kind | videos | abnormal frames | area | against normal videos | within its videos |")
     print("|---|---|--:|--:|--:|--:|--:|")
     for split, seeds in tables.items():

@@ -59,8 +59,8 @@ def mask_maps(mask: Tensor, grid: tuple[int, int, int], weight: float = 4.0) -> 
     """Masks bool [B, T, H, W] as similarity maps [B, T', 2, H', W'] of a decoder that knows the truth.
 
     A patch that lies in the mask wholly gets -weight as normal and +weight as abnormal, one outside the opposite, and
-    one that lies in it with a share s gets -+weight (2s - 1). The background of nano's trained decoder lies at about
-    4.2 and -4.4, hence the default.
+    one that lies in it with a share s gets -+weight (2s - 1). The region encoder standardizes what it sees, so the size
+    of `weight` does not matter to it.
     """
     share = adaptive_avg_pool3d(mask.float()[:, None], grid)[:, 0]  # [B, T', H', W']
     abnormal = weight * (2 * share - 1)
