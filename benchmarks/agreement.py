@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tvau.annotate.make import Source, annotate
 from tvau.data.dialogs import Dialog, read_dialogs
-from tvau.data.language import slots
+from tvau.language import slots
 
 SLOTS = ("start", "end", "direction")
 

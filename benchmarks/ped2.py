@@ -24,6 +24,7 @@ import yaml
 from numpy.typing import NDArray
 
 from tvau.cli import main as tvau
+from tvau.commands.compare import gathered
 from tvau.data.module import collate
 from tvau.data.ucsd import ped2_folds
 from tvau.errors import CheckpointError, DataError
@@ -32,7 +33,6 @@ from tvau.metrics.intervals import SAMPLES
 from tvau.tasks.base import OURS
 from tvau.tasks.folds import load_scores, merged, save_scores
 from tvau.tasks.maps import MapScores
-from tvau.viz.compare import gathered
 from tvau.viz.curves import take_curves
 from tvau.viz.overlay import Image, beside, contour, heat
 from tvau.viz.report import Table, markdown, number

@@ -25,8 +25,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tvau.backbones import Qwen25VL
-from tvau.data.stream import HELD_OUT, Stage, SyntheticClips
-from tvau.tasks.dense import ATTRIBUTES, cell_labels
+from tvau.nano.dense import ATTRIBUTES, cell_labels
+from tvau.nano.stream import HELD_OUT, Stage, SyntheticClips
 from tvau.types import Batch, Turn, clip_rates
 
 ASKED = ("noun", "action", "colour", "trousers", "place", "start", "end", "direction")

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from tvau.annotate.phrases import trajectory
 from tvau.data.boxes import read_shanghaitech_tracks
-from tvau.data.language import cell, slots
 from tvau.data.linking import mask_traces
 from tvau.data.traces import LEAST, Trace, box_traces
 from tvau.data.ucsd import UCSDPedFiles
 from tvau.data.video import open_video
+from tvau.language import cell, slots
 
 
 def overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

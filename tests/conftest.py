@@ -10,6 +10,8 @@ import hypothesis
 import pytest
 import torch
 
+from writers import frame_folder, video, world  # noqa: F401  (fixtures)
+
 # the same examples on every machine, and none that fails because the machine is busy
 hypothesis.settings.register_profile("tvau", deadline=None, derandomize=True, database=None, max_examples=50)
 hypothesis.settings.load_profile("tvau")

@@ -21,11 +21,11 @@ import miniatures
 from tiny import PRESET
 from tvau.backbones import load
 from tvau.cli import main
-from tvau.data.synthetic import write
+from tvau.commands.backbones import cost, read_presets
 from tvau.errors import BackboneError
 from tvau.model import TVAU
-from tvau.tasks.memory import cost, read_presets
 from tvau.tasks.sharded import shard
+from tvau.world import write
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SETS = ("ubnormal", "shanghaitech")

@@ -9,12 +9,12 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from tvau import nano
 from tvau.backbones import Qwen25VL, VideoLVLM
 from tvau.cli import main
-from tvau.data.synthetic import SPLITS, write
+from tvau.nano import blueprint
 from tvau.tasks import HeatmapTask
 from tvau.types import Batch, Turn
+from tvau.world import SPLITS, write
 
 FRAMES, SIZE = 4, (32, 64)  # of a clip; two time steps of 4x8 patches, 2x4 visual tokens
 WORLD_SIZE = (64, 96)  # of the miniature world's videos
@@ -23,7 +23,7 @@ PRESET = "class_path: tvau.backbones.Qwen25VL\ninit_args: {{checkpoint: {checkpo
 
 def write_checkpoint(folder: Path) -> Path:
     """A Qwen2.5-VL with two layers of width 64 and nano's tower, random, but with weights large enough to matter."""
-    nano.create(folder, layers=2, width=64, heads=2)
+    blueprint.create(folder, layers=2, width=64, heads=2)
     lm = Qwen25VL(str(folder), blocks=[1], random_weights=True).lm
     torch.manual_seed(0)
     for weights in lm.parameters():

@@ -6,75 +6,28 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import torch
 from jsonargparse import auto_cli
 from lightning import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningCLI
 
-from tvau import __version__, nano
-from tvau.annotate.make import annotate
-from tvau.annotate.page import page
-from tvau.data.check import check
-from tvau.data.synthetic import SETS, write
-from tvau.errors import DataError, TvauError
+from tvau.commands.annotate import annotate
+from tvau.commands.backbones import backbones
+from tvau.commands.check import check
+from tvau.commands.compare import compare
+from tvau.commands.page import page
+from tvau.commands.report import report
+from tvau.commands.score import score
+from tvau.commands.synth import synth
+from tvau.commands.table import table
+from tvau.errors import TvauError
+from tvau.nano.blueprint import create
 from tvau.tasks.base import read_checkpoint
-from tvau.tasks.memory import backbones
-from tvau.tasks.table import table
-from tvau.viz.cases import load_cases
-from tvau.viz.compare import compare
-from tvau.viz.report import score_table, write_report
-from tvau.viz.score import score
 
-
-def synth(
-    root: str, set: Literal["demo", "benchmark"] = "demo", seed: int = 0, workers: int = 2, scale: float = 1.0
-) -> None:
-    """Writes a synthetic data set in UBnormal's layout, half of its videos abnormal.
-
-    Args:
-        root: where to; a data set that is partly there is completed.
-        set: the demo's (432 videos), or the benchmark of record (docs/benchmark.md, 812 videos).
-        seed: the same seed gives the same annotations.
-        workers: processes that draw.
-        scale: 0.5 gives half as many videos.
-    """
-    splits = SETS[set]
-    counts = {name: max(round(split.videos * scale), 2) for name, split in splits.items()}
-    write(Path(root), counts, seed, workers=workers, splits=splits)
-
-
-def report(folder: str, name: str = "dialog", title: str = "tvau on synthetic surveillance video") -> None:
-    """Gathers the results of a folder of runs into a table and `report.html`.
-
-    Args:
-        folder: of runs, each a folder with the `test.json` that `tvau test` wrote.
-        name: the run whose cases are shown; the answers of the other runs are set below its.
-        title: of the page.
-    """
-    runs = sorted(path.parent for path in Path(folder).glob("*/test.json"))
-    if not runs:
-        raise DataError(f"{folder}: no test.json in its folders; run `tvau test` first")
-    results: dict[str, dict[str, dict[str, Any]]] = {}
-    curves: dict[str, dict[str, dict[str, Any]]] = {}
-    for path in (path for run in runs for path in (run / "test.json", run / "curves.json") if path.is_file()):
-        for method, splits in json.loads(path.read_text()).items():
-            gathered = (results if path.name == "test.json" else curves).setdefault(METHODS.get(method, method), {})
-            for split, scores in splits.items():
-                gathered.setdefault(split, {}).update(scores)
-    others = [(run.name, run / "cases") for run in runs if run.name != name]
-    cases = load_cases(Path(folder) / name / "cases", others)
-    about = {"Runs": "\n".join(str(run) for run in runs), "Versions": f"tvau {__version__}, torch {torch.__version__}"}
-    write_report(Path(folder) / "report.html", title, results, cases, about, curves)
-    print(f"{score_table(results)}\n\nreport: {Path(folder) / 'report.html'}")
-
-
-METHODS = {"tvau": "T-VAU", "lvlm": "LoRA only"}
 COMMANDS: dict[str, Any] = {  # a dictionary is a command with commands of its own
     "synth": synth,
-    "nano": nano.create,
+    "nano": create,
     "report": report,
     "backbones": backbones,
     "data": {"check": check, "page": page},

@@ -13,15 +13,17 @@ import miniatures
 from tvau.annotate import make
 from tvau.annotate.consistency import faults
 from tvau.annotate.describe import QUESTIONS, LVLMDescriber, aggregate, isolated
-from tvau.annotate.make import Settings, annotate, annotate_video
+from tvau.annotate.make import Settings, annotate_video
 from tvau.annotate.phrases import Description, motion, pointers, trajectory, yes
 from tvau.backbones import Qwen25VL
 from tvau.cli import main
-from tvau.data.check import open_layout
+from tvau.commands import annotate as command
+from tvau.commands.annotate import annotate
 from tvau.data.dialogs import read_dialogs
-from tvau.data.language import slots
+from tvau.data.kinds import open_layout
 from tvau.data.traces import Trace, make_trace
 from tvau.errors import DataError
+from tvau.language import slots
 
 SIZE = miniatures.SIZE
 
@@ -101,7 +103,7 @@ def test_the_data_module_reads_what_was_made(tmp_path: Path) -> None:
 def test_a_stopped_run_goes_on_and_other_settings_start_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, out = miniatures.ucsd(tmp_path / "ucsd", masked=(1, 2, 3)), tmp_path / "out"
     made: list[str] = []
-    original = make.annotate_video
+    original = command.annotate_video
 
     def spy(layout: Any, name: str, *args: Any) -> Any:
         if name == "Test003" and not made.count("Test002") > 1:
@@ -110,7 +112,7 @@ def test_a_stopped_run_goes_on_and_other_settings_start_anew(tmp_path: Path, mon
         made.append(name)
         return original(layout, name, *args)
 
-    monkeypatch.setattr(make, "annotate_video", spy)
+    monkeypatch.setattr(command, "annotate_video", spy)
     with pytest.raises(KeyboardInterrupt):
         annotate("ucsd_ped2", str(root), str(out), frames=6)
     assert not (out / "dialogs.jsonl").exists()

@@ -9,8 +9,8 @@ from contract import FPS, ROUNDING
 from families import FAMILIES, write
 from tiny import DIALOG, close, turn, video
 from tvau.backbones import Inputs, Qwen2VL, Qwen25VL
-from tvau.backbones.packing import pack
 from tvau.backbones.tokens import IGNORE
+from tvau.nano.packing import pack
 
 
 @pytest.fixture(scope="module")

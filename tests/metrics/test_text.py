@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from nltk.translate.bleu_score import SmoothingFunction, corpus_bleu, sentence_bleu
 
-from tvau.data import language
+from tvau import language
 from tvau.errors import DataError
 from tvau.metrics import TextScores
 from tvau.metrics.motion import closest, heat_way, track_ways

@@ -1,35 +1,22 @@
-"""`tvau annotate`: dialogs about the targets of a data set, made from its masks or tracks.
-
-out/dialogs.jsonl      the dialogs; see `tvau.data.dialogs` for the form
-out/rejected.jsonl     what was kept out, and why
-out/statistics.json    counts of everything
-out/.parts/            one file a video: where a run that was stopped goes on
-"""
+"""Dialogs about the targets of one video, from its masks or tracks."""
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from tqdm import tqdm
-
 from tvau.annotate import phrases
 from tvau.annotate.consistency import faults
-from tvau.annotate.describe import Describer, LVLMDescriber, aggregate, isolated, look_at, target_mask
-from tvau.annotate.gather import gather, save
-from tvau.annotate.known import Attributes, attributes_of, category_of, read_attributes
+from tvau.annotate.describe import Describer, aggregate, isolated, look_at, target_mask
+from tvau.annotate.known import attributes_of, category_of
 from tvau.annotate.phrases import Description
-from tvau.backbones import VideoLVLM
-from tvau.data.check import Kind, open_layout
 from tvau.data.clips import windows
 from tvau.data.images import Image
 from tvau.data.layout import Layout
 from tvau.data.linking import mask_traces
 from tvau.data.masks import IdMaps, Truth
-from tvau.data.module import spaced
 from tvau.data.stacks import MatStack
 from tvau.data.traces import Trace, box_traces, id_traces, relative_speed
 from tvau.data.video import Video, open_video
@@ -53,69 +40,7 @@ class Settings:
     attributes: str = ""
 
 
-def annotate(
-    kind: Kind,
-    root: str,
-    out: str,
-    describer: VideoLVLM | Literal["none"] = "none",
-    frames: int = 16,
-    stride: int = 1,
-    hop: int | None = None,
-    targets: Source = "auto",
-    tracks: str | None = None,
-    attributes: str | None = None,
-    splits: list[str] | None = None,
-    look: int = 5,
-    size: tuple[int, int] | None = None,
-    balance: bool = True,
-    limit: int | None = None,
-    seed: int = 0,
-) -> None:
-    """Makes dialogs about the targets of a data set. A run that was stopped goes on where it stopped.
-
-    Args:
-        kind: which data set; "folder" is any folder of videos with masks.
-        root: its folder.
-        out: folder for dialogs.jsonl, rejected.jsonl and statistics.json; may be `root` itself.
-        describer: a backbone preset that describes each target, or "none": known categories and attributes only.
-        frames: frames of a clip; a dialog is about `frames` x `stride` frames of the video.
-        stride: distance between the frames of a clip.
-        hop: distance between the starts of clips, in sampled frames; null: clips do not overlap.
-        targets: where targets come from: "ids" (UBnormal), "masks" (linked components), "tracks" (track files), or
-            "auto": the first of ids, tracks and masks that is there.
-        tracks: the folder of ShanghaiTech's track files, where it is not `testing/tracks`.
-        attributes: json file with what is known of the targets, see `tvau.annotate.known`.
-        splits: parts of the data set; null takes all.
-        look: frames in which the describer sees a target.
-        size: height and width of the pictures for the describer; null chooses.
-        balance: keep at most as many "No" dialogs as there are "Yes" dialogs.
-        limit: at most this many videos, evenly spaced; null takes all.
-        seed: of the phrasings.
-    """
-    layout = open_layout(kind, root, tracks)
-    speaker = None if describer == "none" else LVLMDescriber(describer, size)
-    known: Attributes = read_attributes(Path(attributes)) if attributes else {}
-    settings = Settings(
-        frames, stride, hop, targets, look, seed, speaker.name if speaker else "none",
-        Path(attributes).read_text() if attributes else "",
-    )  # fmt: skip
-    names: dict[str, bool] = {}
-    for split in splits or layout.splits:
-        names |= layout.names(split)
-    parts = []
-    folder = Path(out)
-    (folder / ".parts").mkdir(parents=True, exist_ok=True)
-    for name in tqdm(spaced(list(names), limit), desc="videos", disable=not sys.stderr.isatty()):
-        path = folder / ".parts" / f"{name}.json"
-        part = _finished(path, settings)
-        if part is None:
-            part = annotate_video(layout, name, settings, speaker, known.get(name, []))
-            save(path, json.dumps({"settings": asdict(settings), **part}))
-        parts.append(part)
-    print(gather(folder, parts, balance))
-
-
-def _finished(path: Path, settings: Settings) -> dict[str, Any] | None:
+def finished(path: Path, settings: Settings) -> dict[str, Any] | None:
     """What an earlier run with the same settings noted of a video; None where there is none."""
     try:
         part = json.loads(path.read_text(encoding="utf-8"))

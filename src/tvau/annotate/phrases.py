@@ -1,7 +1,7 @@
 """The sentences of the dialogs: questions in several phrasings, and answers from geometry and descriptions.
 
 What is said about places and movements is made from a `Trace` alone. The sentences keep to the patterns that
-`tvau.data.language.slots` reads back.
+`tvau.language.slots` reads back.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from tvau.data import language
+from tvau import language
 from tvau.data.traces import Trace
 
 QUESTIONS: dict[str, tuple[str, ...]] = {  # {it}: words that point at one target; the first phrasing is the paper's

@@ -1,4 +1,4 @@
-"""One target over time: where it is in each frame, and what follows from that, in the words of `tvau.data.language`.
+"""One target over time: where it is in each frame, and what follows from that, in the words of `tvau.language`.
 
 Everything here is geometry. A trace comes from id maps, from the linked components of masks (`tvau.data.linking`) or
 from a track file; what is said about positions and movements is said from it alone.
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from tvau.data.boxes import BoxTrack, box_of
 from tvau.data.images import Size
-from tvau.data.language import cell, direction
 from tvau.data.masks import IdMaps
+from tvau.language import cell, direction
 
 LEAST = 0.0003  # share of the picture that a target covers in a frame in which it counts as visible
 EDGE = 0.02  # of the picture's width or height: a box this near to the edge touches it

@@ -1,6 +1,6 @@
 """Where something moved, in words: from tracks and from heatmaps, to check what an answer says about it.
 
-The words are those of `tvau.data.language`, so that one reader finds start, end and direction in answers and here.
+The words are those of `tvau.language`, so that one reader finds start, end and direction in answers and here.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tvau.data.language import Target, cell, direction, slots, trajectory
+from tvau.language import Target, cell, direction, slots, trajectory
 from tvau.types import Turn
 
 

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tvau.data.language import SLOTS, slots
 from tvau.errors import DataError
+from tvau.language import SLOTS, slots
 from tvau.metrics.intervals import intervals
 from tvau.metrics.rows import RowMetric
 from tvau.metrics.wording import (

@@ -1,12 +1,11 @@
 """The stages as LightningModules."""
 
-from tvau.tasks.callbacks import Cost, HeatmapPictures, PredictionWriter, SaveBackbone
+from tvau.tasks.callbacks import Cost, HeatmapPictures, PredictionWriter
 from tvau.tasks.dialog import DialogTask
 from tvau.tasks.heatmap import HeatmapTask
 from tvau.tasks.neighbours import NeighbourTask
 from tvau.tasks.sharded import Sharded
 
 __all__ = [
-    "Cost", "DialogTask", "HeatmapPictures", "HeatmapTask", "NeighbourTask", "PredictionWriter", "SaveBackbone",
-    "Sharded",
+    "Cost", "DialogTask", "HeatmapPictures", "HeatmapTask", "NeighbourTask", "PredictionWriter", "Sharded",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What happens beside training: pictures in the log, costs, predictions on disk, a pretrained backbone saved."""
+"""What happens beside training: pictures in the log, costs, predictions on disk."""
 
 import json
 import resource
@@ -132,25 +132,3 @@ class PredictionWriter(Callback):
         folder = self.folder / name
         write_prediction(folder, source, at, heatmaps / weight[:, None, None], scores, dialogs, windows[0]["fps"], rule)
         print(f"{name}: highest score {scores.max():.3f} at frame {at[scores.argmax()]} -> {folder}")
-
-
-class SaveBackbone(Callback):
-    """Saves a pretrained backbone as an ordinary checkpoint folder, now and then and at the end.
-
-    Args:
-        folder: where to; its other files stay.
-        every: steps between two saves.
-    """
-
-    def __init__(self, folder: str, every: int = 500) -> None:
-        self.folder, self.every = folder, every
-
-    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
-        """Saves every so many steps."""
-        if trainer.global_step % self.every == 0:
-            self.on_fit_end(trainer, module)
-
-    def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Saves."""
-        if trainer.is_global_zero:
-            cast(Any, cast(Task, module).model.backbone).lm.save_pretrained(self.folder)

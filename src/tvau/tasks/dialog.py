@@ -8,16 +8,14 @@ import torch
 from torch import Tensor
 
 from tvau.backbones import VideoLVLM
-from tvau.backbones.huggingface import HuggingFaceLVLM
-from tvau.data.language import FLOW
 from tvau.errors import CheckpointError, OptionError
+from tvau.language import FLOW
 from tvau.metrics import TextScores
 from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.motion import answer_rows
 from tvau.model import TVAU
 from tvau.region_encoder import PARTS, Part, RegionAwareAnomalyEncoder, View
 from tvau.tasks.base import OURS, Task, load_decoder, read_checkpoint, rules_of
-from tvau.tasks.dense import Pretraining
 from tvau.tasks.maps import MapScores, frame_scores, true_boxes
 from tvau.tasks.variants import VARIANTS, Variant
 from tvau.types import Batch
@@ -28,7 +26,7 @@ from tvau.viz.report import Case
 class DialogTask(Task):
     """Trains the region encoder and LoRA on dialogs; the heatmap decoder comes from stage 1 and stays frozen.
 
-    Without `heatmap` it is the LVLM tuned alone, the baseline. With `pretrain` every weight of the LVLM is trained.
+    Without `heatmap` it is the LVLM tuned alone, the baseline.
 
     Args:
         backbone: the LVLM.
@@ -44,8 +42,6 @@ class DialogTask(Task):
         judged_only: test splits of which only the first answer is asked, as their words were never learned.
         cases: videos of each kind (normal, abnormal) and split that the test keeps for the report.
         bootstrap: resamplings of the videos behind the test's confidence intervals; 0: none.
-        pretrain: train everything on answers and dense labels (for nano).
-        dense_weight, packed, tower_steps, reveal: of the pretraining, see `Pretraining`.
         learning_rate, weight_decay, warmup: see `Task`.
 
     Raises:
@@ -70,11 +66,6 @@ class DialogTask(Task):
         judged_only: Sequence[str] = (),
         cases: int = 2,
         bootstrap: int = SAMPLES,
-        pretrain: bool = False,
-        dense_weight: float = 1.0,
-        packed: float = 0.8,
-        tower_steps: int = 10**9,
-        reveal: tuple[int, int] = (0, 0),
         learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
         warmup: int = 20,
@@ -96,22 +87,13 @@ class DialogTask(Task):
             encoder = RegionAwareAnomalyEncoder(backbone.hidden_size, view, channels, base, scale, parts)
         self.method = OURS if encoder or variant else "lvlm"
         self.model = VARIANTS[variant](backbone, decoder, encoder, text)
-        self.pretraining: Pretraining | None = None
-        if pretrain:
-            backbone.unfreeze()
-            lvlm = cast(HuggingFaceLVLM, backbone)
-            self.pretraining = Pretraining(lvlm, dense_weight, packed, tower_steps, reveal)
-        elif lora_rank:
+        if lora_rank:
             backbone.add_lora(lora_rank, lora_alpha, lora_dropout)
 
     # ---- training ----
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Cross entropy of the answers."""
-        if self.pretraining is not None:
-            losses = self.pretraining(self.model.backbone, batch, self.global_step)
-            self.log_dict({f"train/{k}": v for k, v in losses.items()}, prog_bar=False, batch_size=len(batch["name"]))
-            return losses["loss"]
         loss = self.model(batch)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["name"]))
         return loss

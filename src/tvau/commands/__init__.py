@@ -1,0 +1,1 @@
+"""The commands of the shell beside LightningCLI's, one file each."""

@@ -1,0 +1,189 @@
+"""`tvau table`: every line of a table with every seed, fitted and tested, then gathered. It can be stopped and resumed.
+
+A line's run leaves in `<out>/<table>/<line>/<seed>/`: last.ckpt (the end of its fit), test.json, cost.json, log.txt,
+and made.json, by which it is recognized. In a line's own config (not in base.yaml), {seed}, {run} and {out} stand for
+the seed, that folder and `<out>`: so a line can begin with a checkpoint of another table.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tvau.commands.figures import Plan, read_plan, write_table
+from tvau.errors import DataError
+from tvau.files import whole
+
+Step = Callable[[Sequence[str], Path], None]  # runs a command of tvau, its output goes to a file
+CHECKPOINT = "last.ckpt"
+
+
+def table(
+    folder: str,
+    seeds: str = "0,1,2",
+    out: str = "runs/tables",
+    lines: str | None = None,
+    set: list[str] | None = None,
+    jobs: int = 1,
+) -> None:
+    """Runs a table's lines with several seeds and writes table.md, table.json and table.png; what is done stays.
+
+    Args:
+        folder: of the table, such as configs/tables/localization.
+        seeds: of the runs, such as 0,1,2; the data stay the same.
+        out: where the table gets a folder of its own.
+        lines: only these, such as ahd,block_1; the table shows what is there.
+        set: settings for every fit and test, such as trainer.max_epochs=1 data.limit=8.
+        jobs: runs at a time, each on its share of the cores.
+
+    Raises:
+        DataError: no such table or line, results that were made with other settings, or runs that failed.
+    """
+    plan = read_plan(Path(folder))
+    numbers = [int(seed) for seed in _words(seeds, "seeds", str.isdecimal)]
+    wanted = list(plan.lines) if lines is None else _words(lines, "lines", plan.lines.__contains__)
+    place = Path(out) / Path(folder).resolve().name
+    step = in_process(max((os.cpu_count() or 1) // jobs, 1))
+    runs = [
+        Run(plan, line, seed, place / line / str(seed), Path(out), set or []) for seed in numbers for line in wanted
+    ]
+    todo = [run for run in runs if not run.done()]
+    print(f"{plan.title}: {len(runs)} runs, {len(runs) - len(todo)} of them done; results in {place}", flush=True)
+    failed: list[str] = []
+
+    def work(at: int) -> None:
+        run, start = todo[at], time.monotonic()
+        try:
+            run.make(step)
+            end = "done"
+        except Exception as error:  # the other runs go on; what failed is named at the end
+            failed.append(f"{run.name} ({error})")
+            end = "FAILED"
+        print(f"[{at + 1}/{len(todo)}] {run.name}: {end} after {time.monotonic() - start:.0f} s", flush=True)
+
+    with ThreadPoolExecutor(max(jobs, 1)) as pool:
+        try:
+            list(pool.map(work, range(len(todo))))
+        except BaseException:  # ctrl-C reaches the running commands too; no other is begun
+            pool.shutdown(cancel_futures=True)
+            raise
+    print(f"\n{write_table(plan, place, numbers)}\nresults: {place / 'table.md'}")
+    if failed:
+        raise DataError(f"{len(failed)} of {len(runs)} runs failed: {'; '.join(sorted(failed))}")
+
+
+def _words(text: str, what: str, known: Callable[[str], bool]) -> list[str]:
+    words = text.split(",")
+    if wrong := [word for word in words if not known(word)]:
+        raise DataError(f"--{what} {text}: {', '.join(map(repr, wrong))} is none of the table's; give {what} as a,b,c")
+    return list(dict.fromkeys(words))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One line with one seed."""
+
+    plan: Plan
+    line: str
+    seed: int
+    folder: Path
+    out: Path
+    settings: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{self.line}, seed {self.seed}"
+
+    def made(self) -> dict[str, Any]:
+        """What the run is made of: base, line, settings."""
+        return {"base": yaml.safe_load((self.plan.folder / "base.yaml").read_text(encoding="utf-8")),
+                "line": yaml.safe_load(self.filled()), "set": list(self.settings)}  # fmt: skip
+
+    def filled(self) -> str:
+        """The line's config, its placeholders filled in."""
+        text = (self.plan.folder / f"{self.line}.yaml").read_text(encoding="utf-8")
+        for name, value in {"seed": self.seed, "run": self.folder, "out": self.out}.items():
+            text = text.replace(f"{{{name}}}", str(value))
+        return text
+
+    def done(self) -> bool:
+        """Whether its results are there.
+
+        Raises:
+            DataError: they are, but were made with other configs or settings.
+        """
+        stated, tested = self.folder / "made.json", (self.folder / "test.json").is_file()
+        if not tested and not (self.folder / CHECKPOINT).is_file():
+            return False
+        if not stated.is_file() or json.loads(stated.read_text()) != json.loads(json.dumps(self.made())):
+            raise DataError(
+                f"{self.folder} was made with another base.yaml, {self.line}.yaml or --set than those given now "
+                f"({stated} holds them): remove the folder, or choose another one with --out"
+            )
+        return tested
+
+    def make(self, step: Step) -> None:
+        """Fits, where there is something to fit that is not there yet, and tests.
+
+        Raises:
+            DataError: a command failed; its output is in the run's log.txt.
+        """
+        checkpoint = self.folder / CHECKPOINT
+        if not checkpoint.is_file():
+            shutil.rmtree(self.folder, ignore_errors=True)  # what an interrupted fit has left
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with whole(self.folder / "made.json") as temporary:
+            temporary.write_text(json.dumps(self.made(), indent=2))
+        if self.plan.lines[self.line] and not checkpoint.is_file():
+            log = ["=lightning.pytorch.loggers.CSVLogger", f".save_dir={self.folder}", ".name=log", ".version=csv"]
+            step(["fit", *self.arguments(), *(f"--trainer.logger{word}" for word in log)], self.folder / "log.txt")
+            found = sorted(self.folder.rglob(CHECKPOINT))
+            if len(found) != 1:
+                raise DataError(
+                    f"{self.folder}: {len(found)} files {CHECKPOINT} after the fit, expected one; base.yaml needs a "
+                    "ModelCheckpoint with save_last and without dirpath"
+                )
+            os.replace(found[0], checkpoint)
+        trained = [f"--ckpt_path={checkpoint}"] if checkpoint.is_file() else []
+        step(["test", *self.arguments(), "--trainer.logger=false", *trained], self.folder / "log.txt")
+
+    def arguments(self) -> list[str]:
+        """The configs and flags of both commands."""
+        line = self.plan.folder / f"{self.line}.yaml"
+        if line.read_text(encoding="utf-8") != self.filled():  # paths of files in it now begin at the run's folder
+            line = self.folder / "line.yaml"
+            line.write_text(self.filled(), encoding="utf-8")
+        return [
+            f"--config={self.plan.folder / 'base.yaml'}", f"--config={line}", f"--seed_everything={self.seed}",
+            f"--data.seed={self.seed}", f"--trainer.default_root_dir={self.folder}",
+            "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false",
+            *(f"--{setting}" for setting in self.settings),
+        ]  # fmt: skip
+
+
+def in_process(cores: int) -> Step:
+    """Each command in a process of its own, so that its peak memory is its own."""
+
+    def step(args: Sequence[str], log: Path) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": str(cores)}
+        with log.open("ab") as file:
+            file.write(f"$ tvau {' '.join(args)}\n".encode())
+            file.flush()
+            code = subprocess.run(
+                [sys.executable, "-m", "tvau.cli", *args], stdout=file, stderr=file, env=environment, check=False
+            ).returncode
+        if code:
+            last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1]
+            raise DataError(f"tvau {args[0]} ended with {code}: {last}; see {log}")
+
+    return step

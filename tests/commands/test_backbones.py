@@ -1,0 +1,110 @@
+"""What an LVLM costs: presets against published figures, and memory against what autograd really keeps."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from peft import LoraConfig
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import AutoModelForImageTextToText
+
+from families import FAMILIES
+from tvau import backbones
+from tvau.backbones.huggingface import HuggingFaceLVLM, context, relative
+from tvau.cli import main
+from tvau.commands.backbones import RANK, cost, for_published, kept_activations, lora_parameters, read_presets
+from tvau.errors import BackboneError
+
+ROOT = Path(__file__).parents[2]
+PUBLISHED: dict[str, Any] = yaml.safe_load((ROOT / "backbones" / "published.yaml").read_text())
+PRESETS = [path.stem for path in sorted((ROOT / "backbones").glob("*_*.yaml"))]
+
+
+def preset(name: str) -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "backbones" / f"{name}.yaml").read_text())["init_args"]
+
+
+def adapter_of(sizes: dict[str, Any]) -> type[HuggingFaceLVLM]:
+    return next(a for a in backbones.FAMILIES if a.family == sizes["model_type"])
+
+
+def test_every_family_has_a_preset() -> None:
+    families = {PUBLISHED[preset(name)["checkpoint"]]["config"]["model_type"] for name in PRESETS}
+    assert families == set(FAMILIES)
+    assert {preset(name)["checkpoint"] for name in PRESETS} == set(PUBLISHED)
+
+
+@pytest.mark.parametrize("checkpoint", PUBLISHED)
+def test_sizes_give_the_published_number_of_parameters(checkpoint: str) -> None:
+    config = for_published(PUBLISHED[checkpoint]["config"])
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    parameters = sum(p.numel() for p in model.parameters())
+    assert parameters == pytest.approx(float(PUBLISHED[checkpoint]["parameters"]), rel=0.01)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_fits_the_published_configuration(name: str) -> None:
+    given = preset(name)
+    sizes = PUBLISHED[given["checkpoint"]]["config"]
+    config, adapter = for_published(sizes), adapter_of(sizes)
+    assert tuple(given["blocks"]) == relative(config.vision_config.num_hidden_layers)
+    assert adapter.native_size(config) in (None, tuple(given["size"]))
+    grid = adapter.patches(config, given["frames"], *given["size"])
+    assert adapter.visual_tokens(config, grid) + 600 < context(config)  # beside prompts and a dialog
+
+
+def test_the_papers_blocks_are_those_of_qwen() -> None:
+    assert preset("qwen2_5_vl_7b")["blocks"] == [1, 8, 16, 32]
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("Qwen/Qwen2.5-VL-3B-Instruct", torch.bfloat16),
+                                             ("LanguageBind/Video-LLaVA-7B-hf", torch.float32)])  # fmt: skip
+def test_activations_are_those_that_autograd_keeps(kind: str, dtype: torch.dtype) -> None:
+    small = {"hidden_size": 256, "intermediate_size": 700, "num_hidden_layers": 2, "num_attention_heads": 2,
+             "num_key_value_heads": 1, "vocab_size": 512, "bos_token_id": 0, "eos_token_id": 1}  # fmt: skip
+    sizes = PUBLISHED[kind]["config"]
+    vision = {**sizes["vision_config"], ("depth" if "depth" in sizes["vision_config"] else "num_hidden_layers"): 1}
+    config = for_published({**sizes, "text_config": {**sizes["text_config"], **small}, "vision_config": vision})
+    model = AutoModelForImageTextToText.from_config(config, dtype=dtype)
+    model.requires_grad_(False)
+    model.add_adapter(LoraConfig(r=RANK, target_modules=adapter_of(sizes).lora_targets))
+    lora = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    tokens = torch.randn(1, 256, 256, dtype=dtype, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t), sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        model.get_decoder()(inputs_embeds=tokens, use_cache=False)
+    measured = sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in weights)
+    assert kept_activations(config.get_text_config(), 256, dtype.itemsize) == pytest.approx(measured, rel=0.1)
+    with torch.device("meta"):
+        plain = AutoModelForImageTextToText.from_config(config)
+    assert lora_parameters(adapter_of(sizes), plain) == lora
+
+
+def test_stages_cost_more_than_the_weights_alone() -> None:
+    given = preset("qwen2_5_vl_7b")
+    needed = cost(given, for_published(PUBLISHED[given["checkpoint"]]["config"]), (96, 160))
+    assert needed.parameters * 2 < min(needed.predict, needed.heatmap) < needed.dialog < 80e9
+
+
+def test_the_table_names_every_preset(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.chdir(root)
+    main(["backbones"])
+    printed = capsys.readouterr().out
+    rows = {row.split(" | ")[0].strip("| "): row for row in printed.splitlines() if row.startswith("| ")}
+    assert {*PRESETS, "nano"} <= set(rows)
+    assert "qwen2_5_vl | 8,292 M | 1, 8, 16, 32 of 32 | 8x24x42 | 2016" in rows["qwen2_5_vl_7b"]
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match="no such folder"):
+        read_presets(tmp_path / "absent")

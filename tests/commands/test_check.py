@@ -1,0 +1,122 @@
+"""`tvau data check` on miniatures: what it counts, what it names, and its exit status."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import miniatures
+from tvau.cli import main
+from tvau.commands.check import check, inspect
+from tvau.data.folder import VideoFolder
+from tvau.data.kinds import open_layout
+from tvau.errors import DataError
+
+
+def faults(kind: Any, root: Path) -> list[str]:
+    """What is wrong with a miniature, besides that most of the release is missing."""
+    return [fault for fault in inspect(open_layout(kind, str(root)), False).faults if ": missing are" not in fault]
+
+
+def status(*words: str) -> Any:
+    """The exit status of the command."""
+    try:
+        main(["data", "check", *words])
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+def test_counts_stand_beside_the_published_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = miniatures.shanghaitech(tmp_path / "shanghaitech")
+    miniatures.tracks(root)
+    assert status("shanghaitech", str(root)) == 1
+    rows = {row[:24].strip(): row[24:].split() for row in capsys.readouterr().out.splitlines()}
+    assert rows["test videos"] == ["2", "107", "differs"]
+    assert rows["test frames"] == ["24", "40791", "differs"]
+    assert rows["test abnormal frames"] == ["18", "17326", "differs"]
+    assert (rows["tracks"][0], rows["boxes"][0]) == ("4", "10")
+
+
+def test_miniatures_hold_nothing_that_does_not_fit(tmp_path: Path, world: Any) -> None:
+    assert faults("shanghaitech", miniatures.shanghaitech(tmp_path / "a")) == []
+    assert faults("avenue", miniatures.avenue(tmp_path / "b")) == []
+    assert faults("ucsd_ped2", miniatures.ucsd(tmp_path / "c", masked=(1, 2, 3))) == []
+    assert faults("ucsd_ped1", miniatures.ucsd(tmp_path / "d", "ped1", masked=(1,))) == []
+    world.add("normal_scene_1_scenario_1", "training", maps=False)
+    world.add("abnormal_scene_1_scenario_1", "training", tracks="2,4,10\n2,12,13")
+    assert faults("ubnormal", world.root) == []
+    counts = inspect(open_layout("ubnormal", str(world.root)), False).counts
+    assert (counts["tracks"], counts["training abnormal frames"], counts["training frames"]) == (2, 9, 40)
+
+
+def test_shanghaitech_faults_name_their_file(tmp_path: Path) -> None:
+    testing = miniatures.shanghaitech(tmp_path) / "testing"
+    (testing / "frames" / "04_0011" / "5.png").unlink()
+    labels = np.load(testing / "test_frame_mask" / "01_0014.npy")
+    labels[3] = 1
+    np.save(testing / "test_frame_mask" / "01_0014.npy", labels)
+    np.save(testing / "test_pixel_mask" / "09_0001.npy", labels)
+    Image.new("L", (30, 24)).save(testing / "frames" / "01_0014" / "7.png")
+    found = faults("shanghaitech", tmp_path)
+    assert [Path(fault.split(":")[0]).name for fault in found] == [
+        "test_pixel_mask", "7.png", "01_0014", "6.png", "04_0011.npy",
+    ]  # fmt: skip
+    for text, fault in zip(
+        ("09_0001 has no video", "24x30", "frame 3 is labelled abnormal, but its mask is empty", "frame 4 is followed",
+         "has 11 frames"),
+        found, strict=True,
+    ):  # fmt: skip
+        assert text in fault
+
+
+def test_frames_that_are_missing(tmp_path: Path) -> None:
+    root = miniatures.ucsd(tmp_path, masked=(1, 2, 3))
+    test = root / "UCSDped2" / "Test"
+    (test / "Test001" / "004.tif").unlink()
+    found = faults("ucsd_ped2", root)
+    assert "005.tif: frame 3 is followed by 5" in found[0]
+    assert "Test001_gt: 12 masks for a video of 11 frames" in found[1]
+
+
+def test_ubnormal_faults_name_their_file(world: Any) -> None:
+    name = "abnormal_scene_1_scenario_1"
+    world.add("normal_scene_1_scenario_1", "training", maps=False)
+    notes = world.add(name, "training", tracks="2,4,10\n7,30,40")
+    (notes / f"{name}_0005_gt.png").unlink()
+    assert "_0005_gt.png: no such file" in faults("ubnormal", world.root)[0]
+    (notes / f"{name}_tracks.txt").write_text("7,30,40")
+    world.add(name, "test", tracks="7,30,40")
+    (world.root / "scripts" / "object_names_per_video.pkl").write_bytes(b"cposix\nsystem\n.")
+    world.split[("normal", "training")].clear()
+    world.lists()
+    found = faults("ubnormal", world.root)
+    for text in ("object_names_per_video.pkl", "stands in 2 lists", "normal_scene_1_scenario_1.mp4: no list",
+                 "track of object 7 begins at frame 30"):  # fmt: skip
+        assert any(text in fault for fault in found)
+
+
+def test_a_folder_with_masks_and_without(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b", "c"):
+        miniatures.frames(tmp_path / name, 12)
+    (tmp_path / "a_gt").mkdir()
+    for frame, mask in enumerate(miniatures.masks(12, range(4, 10))):
+        Image.fromarray(mask).save(tmp_path / "a_gt" / f"{frame}.png")
+    np.save(tmp_path / "b_gt.npy", miniatures.masks(12, range(2)))
+    assert status("folder", str(tmp_path)) == 0
+    out = capsys.readouterr().out
+    assert "nothing is missing, and everything fits together" in out
+    module = VideoFolder(str(tmp_path), frames=12, size=None, num_workers=0, masks=True, batch_size=1)
+    module.setup("predict")
+    a, b, c = module.predict_dataloader()
+    assert a["mask"][0].any((1, 2)).nonzero().flatten().tolist() == [4, 5, 6, 7, 8, 9]
+    assert b["mask"][0].any((1, 2)).nonzero().flatten().tolist() == [0, 1]
+    assert "mask" not in c
+
+
+def test_a_wrong_folder_is_explained(tmp_path: Path) -> None:
+    assert "tvau: " in str(status("avenue", str(tmp_path)))
+    with pytest.raises(DataError, match=r"expected Avenue's layout.* found nothing"):
+        check("avenue", str(tmp_path))

@@ -1,0 +1,98 @@
+"""The lines of the dialog table: their configs, and each kind of line trained and tested on a miniature world."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from tiny import Demo, stage_one
+from tvau.backbones import Qwen25VL
+from tvau.cli import main
+from tvau.tasks import DialogTask
+
+TABLE = Path(__file__).parents[2] / "configs" / "tables" / "dialog"
+LINES = sorted(path.stem for path in TABLE.glob("*.yaml") if path.stem not in ("base", "table"))
+HEATMAP = {"heatmap": "{out}/localization/ahd/{seed}/last.ckpt"}
+LINE_OPTIONS: dict[str, dict[str, Any]] = {  # what a line changes, by its own meaning
+    "untuned": {"lora_rank": 0}, "lora_only": {"heatmap": None}, "tvau": {**HEATMAP, "view": "difference"},
+    "maps_beside_differences": {**HEATMAP, "view": "difference+map"}, "maps_instead": {**HEATMAP, "view": "map"},
+    "without_base": {**HEATMAP, "parts": ["region", "global"]},
+    "without_region": {**HEATMAP, "parts": ["base", "global"]},
+    "without_global": {**HEATMAP, "parts": ["base", "region"]},
+    "heatmap_as_video": {**HEATMAP, "variant": "heatmap_video"}, "true_masks": {"variant": "true_masks"},
+}  # fmt: skip
+
+
+def stated(name: str) -> Any:
+    return yaml.safe_load((TABLE / f"{name}.yaml").read_text())
+
+
+# ---- the configs ----
+
+
+def test_a_line_changes_its_own_options_alone() -> None:
+    for line in LINES:
+        assert stated(line) == {"model": {"init_args": LINE_OPTIONS[line]}}
+
+
+def test_every_row_of_the_table_has_its_line() -> None:
+    assert {row["line"] for row in stated("table")["rows"].values()} == set(LINES)
+
+
+def test_every_line_parses_over_the_base(capsys: pytest.CaptureFixture[str]) -> None:
+    files = [f"--config={TABLE / name}.yaml" for name in ("base", *LINES)]  # each is checked as it is layered
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", *files, "--print_config"])
+    assert not stop.value.code
+    options = yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]
+    layered = {key: value for line in LINES for key, value in LINE_OPTIONS[line].items()}
+    assert {key: options[key] for key in layered} == layered
+
+
+# ---- each kind of line ----
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Demo:
+    made = Demo(tmp_path_factory.mktemp("table"), checkpoint, TABLE)
+    stage_one(Qwen25VL(str(checkpoint), blocks=[1, 2]), made.folder / "first.ckpt")
+    return made
+
+
+def run(demo: Demo, line: str, command: str, *more: str) -> DialogTask:
+    """A line on the miniature world: its config over the base, and everything made small."""
+    first = ["--model.heatmap=first.ckpt"] if "heatmap" in LINE_OPTIONS[line] else []
+    cli = demo(
+        command, "base", f"--config={TABLE / line}.yaml", f"--model.backbone={demo.preset}", *first,
+        "--data.test_splits=[test]", "--trainer.logger=false", f"--trainer.default_root_dir={line}",
+        "--trainer.precision=32-true", "--trainer.max_steps=1",
+        "--trainer.limit_test_batches=2", "--model.most=2", "--model.bootstrap=0",
+        *more,
+    )  # fmt: skip
+    assert isinstance(cli.model, DialogTask)
+    return cli.model
+
+
+@pytest.mark.parametrize("line", ["without_region", "heatmap_as_video", "true_masks"])
+def test_a_line_is_trained_and_tested(demo: Demo, line: str) -> None:
+    run(demo, line, "fit")
+    (last,) = (demo.folder / line).rglob("last.ckpt")
+    state = torch.load(last, weights_only=True)["state_dict"]
+    missing = {"heatmap_as_video": "encoder", "true_masks": "decoder"}.get(line)
+    parts = {"lora" if "lora_" in key else key.split(".")[1] for key in state}
+    assert parts == {"lora", "text", "decoder", "encoder"} - {missing}
+    run(demo, line, "test", f"--ckpt_path={last}")
+    results = json.loads((demo.folder / line / "test.json").read_text())["tvau"]["test"]
+    assert results["text"]["judgement"]["count"] > 0
+    assert ("frame" in results) == (line != "true_masks")  # scores of true maps would mean nothing
+
+
+def test_the_untuned_lvlm_is_tested_without_a_checkpoint(demo: Demo) -> None:
+    task = run(demo, "untuned", "test")
+    assert not any(weights.requires_grad for weights in task.parameters())
+    results = json.loads((demo.folder / "untuned" / "test.json").read_text())
+    assert set(results) == {"lvlm"}
+    assert results["lvlm"]["test"]["text"]["judgement"]["count"] > 0

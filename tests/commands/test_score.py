@@ -1,0 +1,175 @@
+"""`tvau score` and `tvau compare` as a user types them."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from tvau.cli import main
+from tvau.commands.compare import experiment, latex
+from tvau.viz.report import Table
+
+
+class Files:
+    """Three videos of 20 frames; in `a` and `b` an object moves, `c` is normal."""
+
+    def __init__(self, root: Path) -> None:
+        rng = np.random.default_rng(0)
+        self.tracks, self.detections, self.scores = root / "tracks", root / "detections", root / "scores"
+        for folder in (self.tracks, self.detections, self.scores):
+            folder.mkdir()
+        self.labels = root / "labels.json"
+        truth = {}
+        for name in "abc":
+            moves = name != "c"
+            truth[name] = "0" * 5 + "1" * 10 + "0" * 5 if moves else "0" * 20
+            if moves:
+                (self.tracks / f"{name}.txt").write_text("".join(f"0,{t},{t},0,{t + 9},9\n" for t in range(5, 15)))
+            found = [f"{t},{t},0,{t + 9},9,{0.9 - t / 100}\n" for t in range(0, 20, 2)]
+            (self.detections / f"{name}.txt").write_text("".join(found))
+            values = rng.random(20).round(2) * 0.8 + 0.2 * np.array([int(x) for x in truth[name]])
+            (self.scores / f"{name}.txt").write_text("\n".join(map(str, values)))
+        (self.tracks / "readme.txt").write_text("The files have the following format")
+        self.labels.write_text(json.dumps(truth))
+
+    def boxes(self, *more: str) -> list[str]:
+        return ["score", "--tracks", str(self.tracks), "--detections", str(self.detections), *more]
+
+    def frames(self, *more: str) -> list[str]:
+        return ["score", f"--frames={self.scores}", f"--labels={self.labels}", *more]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+def printed(args: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], str]:
+    main(args)
+    out, err = capsys.readouterr()
+    return json.loads(out), err
+
+
+def failure(args: list[str]) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(args)
+    message = str(stop.value.code)
+    assert message.startswith("tvau: ")
+    return message
+
+
+def test_boxes_by_hand(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    result, table = printed(files.boxes("--num-frames", "60"), capsys)
+    region = result["region"]
+    # frames 0, 2, 4 and 16, 18 of `a` and `b` and all ten of `c` hold nothing true; the others find 5 boxes each
+    assert {k: region[k] for k in ("frames", "boxes", "tracks", "videos", "detections")} == {
+        "frames": 60, "boxes": 20, "tracks": 2, "videos": 3, "detections": 30,
+    }  # fmt: skip
+    false = [3 * 3, 9 + 1, 9 + 2, 9 + 3, 9 + 4, 9 + 5]  # before, and between the frames 6, 8, 10, 12, 14
+    curve = [(0, 0), (9, 0), (10, 2), (11, 4), (12, 6), (13, 8), (14, 10), (20, 10), (60, 10)]
+    assert false == [x for x, _ in curve[1:7]]
+    area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(curve)) / 60 / 20
+    assert region["rbdc"] == pytest.approx(area, abs=1e-12)
+    assert region["interval"] == {}  # nobody said how many frames each video has
+    assert "RBDC" in table
+    assert "detections" in table
+
+
+def test_labels_give_the_number_of_frames_and_intervals(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    plain, _ = printed(files.boxes("--num-frames=60"), capsys)
+    result, _ = printed(files.boxes(f"--labels={files.labels}", "--bootstrap=50"), capsys)
+    assert result["region"]["rbdc"] == plain["region"]["rbdc"]
+    low, high = result["region"]["interval"]["rbdc"]
+    assert low <= result["region"]["rbdc"] <= high
+
+
+def test_frames_agree_with_scikit_learn(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    result, table = printed(files.frames("--bootstrap=20"), capsys)
+    scores = np.concatenate([np.loadtxt(files.scores / f"{name}.txt") for name in "abc"])
+    truth = [int(x) for text in json.loads(files.labels.read_text()).values() for x in text]
+    assert result["frame"]["micro_auc"] == pytest.approx(roc_auc_score(truth, scores))
+    assert (result["frame"]["frames"], result["frame"]["videos_both"]) == (60, 2)
+    assert "AUC micro" in table
+    smoothed, _ = printed(files.frames("--smoothing=2"), capsys)
+    assert smoothed["frame"]["micro_auc"] != result["frame"]["micro_auc"]
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_curves_are_drawn(files: Files, ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plot = tmp_path / "out" / f"curves.{ending}"
+    result, _ = printed(files.boxes(*files.frames(f"--plot={plot}", "--bootstrap=0")[1:]), capsys)
+    assert set(result) == {"frame", "region"}
+    assert plot.read_bytes()[:5] == {"png": b"\x89PNG\r", "svg": b"<?xml"}[ending]
+    assert list(plot.parent.iterdir()) == [plot]
+
+
+def test_bad_input_is_named(files: Files) -> None:
+    assert "give --num-frames" in failure(files.boxes())
+    assert "needs --labels" in failure(["score", "--frames=x"])
+    assert "nothing to score" in failure(["score"])
+    assert "both --tracks and --detections" in failure(["score", "--tracks=x"])
+    assert "absent: no such folder" in failure(["score", "--tracks=absent", "--detections=absent", "--num-frames=3"])
+    assert "the labels hold 60 frames" in failure(files.boxes("--num-frames=61", f"--labels={files.labels}"))
+    assert "frame lies behind the last one, 14" in failure(files.boxes("--num-frames=15"))
+    assert "expected a name that ends in .png" in failure(files.boxes("--num-frames=60", "--plot=x.txt"))
+    with (files.detections / "b.txt").open("a") as file:
+        file.write("3,4,5\n")
+    assert "b.txt, line 11: expected frame,x1,y1,x2,y2,score" in failure(files.boxes("--num-frames=60"))
+    (files.scores / "b.txt").rename(files.scores / "d.txt")
+    assert "'b' is in one of them only" in failure(files.frames())
+    for path in files.detections.iterdir():
+        path.rename(path.with_name(f"x{path.name}"))
+    assert "none of its 3 files is called like a track file" in failure(files.boxes("--num-frames=60"))
+
+
+# ---- compare ----
+
+
+def run(folder: Path, auc: float, bleu: float | None = None) -> None:
+    parts: dict[str, Any] = {"frame": {"micro_auc": auc, "frames": 60, "interval": {"micro_auc": [0.1, 0.9]}}}
+    if bleu is not None:
+        floor = {"bleu4": 0.1, "answer": "No."}
+        parts["text"] = {"judgement": {"count": 3, "bleu4": bleu, "slots": {"class": 0.5}, "floor": floor}}
+    folder.mkdir(parents=True)
+    (folder / "test.json").write_text(json.dumps({"tvau": {"test_seen": parts}}))
+
+
+def cells(text: str, row: str) -> list[str]:
+    (line,) = [line for line in text.splitlines() if row in line]
+    return [cell.strip() for cell in line.strip("| \\").replace("&", "|").split("|")]
+
+
+def test_seeds_become_mean_and_spread(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, auc in enumerate((0.6, 0.7, 0.8)):
+        run(tmp_path / f"dialog_seed{seed}", auc, 0.3)
+    main(["compare", *(str(path) for path in sorted(tmp_path.iterdir()))])
+    text = capsys.readouterr().out
+    assert cells(text.split("Answers")[0], "test_seen") == ["test_seen", "tvau", "0.700 ± 0.100", "60", "3"]
+    assert "0.300 ± 0.000" in text
+    assert "floor" in text
+
+
+def test_other_experiments_stand_below_one_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path / "demo" / "heatmap", 0.6)
+    run(tmp_path / "demo" / "dialog", 0.8)
+    main(["compare", str(tmp_path / "demo"), "--format=latex"])
+    text = capsys.readouterr().out
+    assert cells(text, "(heatmap)") == ["test\\_seen", "tvau (heatmap)", "0.600", "60", "1"]
+    assert cells(text, "(dialog)")[2] == "0.800"
+    assert text.count("\\toprule") == text.count("\\bottomrule") == 1
+
+
+def test_names_without_their_number() -> None:
+    names = ("heatmap_seed12", "heatmap-3", "dialog", "2024")
+    assert [experiment(name) for name in names] == ["heatmap", "heatmap", "dialog", "2024"]
+    assert latex(Table("t", ("split", "method", "x"), (("a_b", "50 %", "1 ± 2"),))).count("$\\pm$") == 1
+
+
+def test_compare_explains_what_is_missing(tmp_path: Path) -> None:
+    assert "run `tvau test` first" in failure(["compare", str(tmp_path)])
+    (tmp_path / "test.json").write_text("[1]")
+    assert "expected the results of `tvau test`" in failure(["compare", str(tmp_path)])

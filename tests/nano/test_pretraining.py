@@ -1,0 +1,84 @@
+"""nano's pretraining by its shipped config, in three steps: everything learns, an ordinary checkpoint comes out."""
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from lightning.pytorch.cli import LightningCLI
+from torch import Tensor
+
+from tvau.backbones import Qwen25VL
+from tvau.cli import main
+from tvau.nano import PretrainTask
+from tvau.types import Batch
+
+STAGES = [
+    {"batches": 1, "batch_size": 2, "pairs": 1, "crowd": [0, 1], "questions": 0},
+    {"batches": 2, "batch_size": 1, "pairs": 2, "spacing": 14, "crowd": [0, 1], "questions": 3},
+]
+
+
+def pretrain(root: Path, folder: Path, steps: int, *more: str) -> LightningCLI:
+    """Some steps in `folder`, which holds backbones/nano."""
+    config = root / "configs" / "synthetic" / "pretrain.yaml"
+    with contextlib.chdir(folder), mock.patch("sys.argv", ["tvau"]):
+        return main([
+            "fit", f"--config={config}", f"--data.stages={json.dumps(STAGES)}", "--data.scenes=2",
+            "--data.num_workers=0", "--data.seed=0", "--model.backbone.init_args.blocks=[1,6]", "--model.tower_steps=2",
+            "--model.backbone.init_args.random_weights=true",
+            f"--trainer.max_steps={steps}", "--trainer.log_every_n_steps=1", "--trainer.enable_progress_bar=false",
+            "--trainer.enable_model_summary=false", *more,
+        ])  # fmt: skip
+
+
+@pytest.fixture
+def folder(checkpoint: Path, tmp_path: Path) -> Path:
+    """A folder to work in, with an untrained backbone."""
+    ignore = shutil.ignore_patterns("*.safetensors")
+    shutil.copytree(checkpoint, tmp_path / "backbones" / "nano", ignore=ignore)
+    return tmp_path
+
+
+class Watch:
+    """Steps and first clips of the batches that were trained on, and the weights before the first of them."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, str]] = []
+        self.start: dict[str, Tensor] = {}
+
+    def __call__(self, task: PretrainTask, batch: Batch) -> None:
+        self.start = self.start or {name: weights.detach().clone() for name, weights in task.named_parameters()}
+        self.steps.append((task.global_step, batch["name"][0]))
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """Sees every training step."""
+    watch, step = Watch(), PretrainTask.training_step
+
+    def watched(task: PretrainTask, batch: Batch, index: int) -> Tensor:
+        watch(task, batch)
+        return step(task, batch, index)
+
+    monkeypatch.setattr(PretrainTask, "training_step", watched)
+    return watch
+
+
+def test_everything_learns_and_an_ordinary_checkpoint_comes_out(root: Path, folder: Path, watch: Watch) -> None:
+    cli = pretrain(root, folder, 3)
+    assert cli.trainer.global_step == 3
+    still = [name for name, weights in cli.model.named_parameters() if torch.equal(weights, watch.start[name])]
+    assert not still
+    trained = cli.model.model.backbone.lm.state_dict()
+    loaded = Qwen25VL(str(folder / "backbones" / "nano"), blocks=[1, 6])
+    assert all(torch.equal(weights, trained[key]) for key, weights in loaded.lm.state_dict().items())
+
+
+def test_an_interrupted_pretraining_goes_on_with_the_next_batch(root: Path, folder: Path, watch: Watch) -> None:
+    pretrain(root, folder, 2, "--trainer.callbacks.every_n_train_steps=1")
+    pretrain(root, folder, 3, f"--ckpt_path={folder / 'runs' / 'nano' / 'last.ckpt'}")
+    assert watch.steps == [(step, f"synthetic_{step * 1000}") for step in range(3)]
