@@ -43,7 +43,7 @@ COLUMNS = {
     "macro, padded": ("frame", "macro_auc_padded"), "pixel AUROC": ("pixel", "auroc"),
     "pixel AP": ("pixel", "average_precision"), "RBDC": ("region", "rbdc"), "TBDC": ("region", "tbdc"),
 }  # fmt: skip
-OTHERS = {  # of all 12 test clips; docs/ped2.md says where the figures come from
+OTHERS = {  # of all 12 test clips; docs/measure/ped2.md says where the figures come from
     "published: MULDE": {"micro AUC": 0.997},
     "published: TAO (pixel AUROC by a protocol of its own)": {"pixel AUROC": 0.751, "RBDC": 0.836, "TBDC": 0.932},
     "published: AED-SSMTL": {"micro AUC": 0.975, "RBDC": 0.728, "TBDC": 0.912},

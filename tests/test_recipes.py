@@ -50,7 +50,7 @@ class Lab:
         write(folder / "data" / "UBnormal", counts, seed=3, size=(64, 96), progress=False)
         clips = ("01_0014", "04_0012", "01_0030", "04_0050")  # those that `limit` takes, two of each side of the split
         miniatures.tracks(miniatures.shanghaitech(folder / "data" / "shanghaitech", clips, count=16), clips)
-        # as docs/training.md says it, but for the length of a clip
+        # as docs/train/index.md says it, but for the length of a clip
         self.main("annotate", "ubnormal", "data/UBnormal", "data/UBnormal", "--frames=4", "--stride=1")
         self.main(
             "annotate", "shanghaitech", "data/shanghaitech", "data/shanghaitech", '--splits=["test"]', "--frames=4"
@@ -118,7 +118,7 @@ def test_stage_two_on_one_card(lab: Lab, maps: None, data: str, machine: str) ->
 
 
 def test_the_rest_of_the_recipe(lab: Lab, maps: None) -> None:
-    """Resume, test and predict, as docs/training.md types them."""
+    """Resume, test and predict, as docs/train/index.md types them."""
     lab("fit", "ubnormal", "dialog", "one_80gb")
     last = "--ckpt_path=runs/ubnormal/dialog/last.ckpt"
     assert lab("fit", "ubnormal", "dialog", "one_80gb", more=(last, "--trainer.max_epochs=2")).trainer.global_step == 2
@@ -139,7 +139,7 @@ def test_the_rest_of_the_recipe(lab: Lab, maps: None) -> None:
 
 
 def test_the_recipes_fit_their_cards() -> None:
-    """By computed memory, a tenth of the card and a GB a clip to spare; these are the figures of docs/training.md."""
+    """By computed memory, a tenth of the card and a GB a clip to spare; these are the figures of docs/train/index.md."""
     given, config = read_presets(CONFIGS.parent / "backbones")["qwen2_5_vl_7b"]
     page = (CONFIGS.parent / "docs" / "training.md").read_text()
     for machine, card in (("one_24gb", 24e9), ("one_80gb", 80e9)):

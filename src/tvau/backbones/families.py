@@ -76,5 +76,5 @@ def adapter_for(config: PreTrainedConfig, checkpoint: str) -> type[HuggingFaceLV
             return adapter
     raise BackboneError(
         f"{checkpoint} is a {config.model_type} model: expected one of {', '.join(a.family for a in FAMILIES)}; "
-        "docs/backbones.md says how to add another"
+        "docs/extend/lvlm.md says how to add another"
     )
