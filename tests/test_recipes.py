@@ -139,7 +139,7 @@ def test_the_rest_of_the_recipe(lab: Lab, maps: None) -> None:
 
 
 def test_the_recipes_fit_their_cards() -> None:
-    """By computed memory, a tenth of the card and a GB a clip to spare; these are the figures of the page on training."""
+    """By computed memory, a tenth of the card and a GB a clip to spare; these are the figures of docs/train."""
     given, config = read_presets(CONFIGS.parent / "backbones")["qwen2_5_vl_7b"]
     page = (CONFIGS.parent / "docs" / "train" / "index.md").read_text()
     for machine, card in (("one_24gb", 24e9), ("one_80gb", 80e9)):

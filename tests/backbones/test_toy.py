@@ -1,6 +1,5 @@
 """A tenth family, as docs/extend/lvlm.md shows it: a toy LVLM whose tower reads each frame column by column."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -65,10 +64,3 @@ def toy() -> tuple[Any, hf.PreTrainedConfig]:
 
 class TestToy(Contract):
     family = Family(Toy, toy, size=(40, 40), cell=(1, 8))
-
-
-def test_the_documentation_shows_this_file() -> None:
-    shown = (Path(__file__).parents[2] / "docs" / "backbones.md").read_text().split("```python\n")[1].split("```")[0]
-    code = Path(__file__).read_text()
-    assert shown.strip() in code
-    assert len(shown.splitlines()) < 80
