@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 RANKS = {
-    "types": 0, "errors": 0, "files": 0,
+    "types": 0, "errors": 0, "files": 0, "shipped": 0,
     "language": 1, "prompts": 1, "backbones": 1,
     "data": 2, "world": 2, "heatmap_decoder": 2, "region_encoder": 2, "losses": 2,
     "model": 3, "metrics": 3,

@@ -14,6 +14,7 @@ from PIL import Image
 from tvau.data import video as video_module
 from tvau.data.video import Reader, open_video
 from tvau.errors import DataError
+from writers import write_video
 
 Write = Callable[..., Path]
 
@@ -235,3 +236,10 @@ def test_real_frame_folder(real_data: Path) -> None:
         assert (opened.frames, opened.size) == (180, (240, 360))
         read = opened.read([0, 179])
     assert torch.equal(read[:, 0], read[:, 2])  # gray as RGB
+
+
+def test_a_video_is_walked_through_as_it_is_read(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "walk.mp4", frames=20)
+    with open_video(path) as video:
+        expected = video.read(range(20)).permute(0, 2, 3, 1).numpy()
+        assert all((np.asarray(a) == b).all() for a, b in zip(video, expected, strict=True))

@@ -73,6 +73,14 @@ class Video(ABC):
             row.copy_(torch.from_numpy(self._kept[index]).permute(2, 0, 1))
         return out
 
+    def __iter__(self) -> Iterator[Image]:
+        """Every frame once, in order, uint8 [H, W, 3], RGB; none is kept.
+
+        Raises:
+            DataError: a frame that cannot be decoded.
+        """
+        yield from self._decode(range(self.frames))
+
     @abstractmethod
     def _decode(self, indices: Sequence[int]) -> Iterable[Image]:
         """The frames of the given ascending numbers, resized to `shape`."""
