@@ -21,7 +21,7 @@ HALF := OMP_NUM_THREADS=$(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo test lint format bench ped2 speed nano clean
+.PHONY: help setup demo test lint format docs bench ped2 speed nano clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  f"tvau needs Python 3.11 or newer, this is {sys.version.split()[0]}; give another: make setup PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev,notebooks]' --constraint constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev,docs,notebooks]' --constraint constraints.txt
 	@touch $@
 
 demo: $(READY) ## The whole chain on synthetic video: data, both stages, scores, report (about 13 minutes on 2 cores)
@@ -94,6 +94,9 @@ lint: $(READY) ## Check style, format and types
 format: $(READY) ## Repair what lint can repair by itself
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(READY) ## Build the documentation into site/; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The whole is the same commands without SMALL and FEW: all clips, all lines, more epochs (hours; a GPU is used where there is one).
 SMALL := --jobs 2 --out runs/bench --set trainer.max_epochs=2 'data.limit={training: 160, validation: 24}'
