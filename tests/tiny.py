@@ -54,7 +54,7 @@ def batch(clips: int = 1, turns: Sequence[Turn] = DIALOG, seed: int = 0) -> Batc
     return {
         "video": video(clips, seed=seed), "frames": torch.arange(FRAMES).repeat(clips, 1), "fps": [5.0] * clips,
         "name": [f"{'ab' * (i % 2)}normal_scene_1_scenario_{i}" for i in range(clips)],
-        "turns": [list(turns)] * clips, "mask": mask,
+        "turns": [list(turns)] * clips, "mask": mask, "labels": mask.flatten(2).any(2),
     }  # fmt: skip
 
 

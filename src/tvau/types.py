@@ -5,9 +5,13 @@ temporal patch), H and W pixels, H' and W' patches, D width of the language mode
 N anomaly prompts, L text tokens, V vocabulary.
 """
 
-from typing import NotRequired, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired, TypedDict, cast
 
+import torch
 from torch import Tensor
+
+RAGGED = ("boxes",)  # tensors whose number of rows differs from clip to clip
 
 
 class Turn(TypedDict):
@@ -27,6 +31,8 @@ class Sample(TypedDict):
     fps: float  # frames a second of the source (not of the clip)
     name: str
     turns: list[Turn]  # empty where the data set has no dialogs
+    labels: NotRequired[Tensor]  # bool [T], the data set's own frame labels; absent where it has none: a mask that was
+    # resized is no label
     mask: NotRequired[Tensor]  # bool [T, H, W], True where abnormal; absent where the data set has no masks
     boxes: NotRequired[Tensor]  # int64 [n, 6], true boxes: track, index in the clip (0..T-1), x1, y1, x2, y2 in pixels
     # of the frames above, inclusive; absent where objects have no identity
@@ -35,17 +41,42 @@ class Sample(TypedDict):
 
 
 class Batch(TypedDict):
-    """Samples of equal size side by side; what is not a tensor, or has as many rows as it likes, stays a list."""
+    """Samples of equal size side by side; what is not a tensor, or has as many rows as it likes, stays a list.
+
+    What only some of the clips have (a mask, say) is a list too, None for the others: see `having`.
+    """
 
     video: Tensor  # uint8 [B, T, 3, H, W]
     frames: Tensor  # int64 [B, T]
     fps: list[float]
     name: list[str]
     turns: list[list[Turn]]
+    labels: NotRequired[Tensor]  # bool [B, T]
     mask: NotRequired[Tensor]  # bool [B, T, H, W]
     boxes: NotRequired[list[Tensor]]  # B of int64 [n, 6]
     ids: NotRequired[Tensor]  # uint8 [B, T, H, W]
     objects: NotRequired[Tensor]  # int64 [B, 256, A]
+
+
+def side_by_side(columns: Mapping[str, Sequence[Any]]) -> Batch:
+    """A batch of what each clip has, by key; None stands for what a clip has not, and a key that none has is absent."""
+    batch: dict[str, Any] = {}
+    for key, values in columns.items():
+        if any(value is not None for value in values):
+            stacked = key not in RAGGED and all(isinstance(value, Tensor) for value in values)
+            batch[key] = torch.stack(list(values)) if stacked else list(values)
+    return cast(Batch, batch)
+
+
+def select(batch: Batch, rows: Sequence[int]) -> Batch:
+    """Some clips of a batch, as a batch."""
+    return side_by_side({key: [values[row] for row in rows] for key, values in cast(dict[str, Any], batch).items()})
+
+
+def having(batch: Batch, key: str) -> list[int]:
+    """Which clips of a batch have a part (labels, mask, boxes, ids)."""
+    values = cast(dict[str, Any], batch).get(key, [])
+    return [row for row, value in enumerate(values) if value is not None]
 
 
 def clip_rates(batch: Batch) -> list[float]:

@@ -94,7 +94,7 @@ def test_ubnormal_faults_name_their_file(world: Any) -> None:
     world.lists()
     found = faults("ubnormal", world.root)
     for text in ("object_names_per_video.pkl", "stands in 2 lists", "normal_scene_1_scenario_1.mp4: no list",
-                 "track of object 7 begins at frame 30"):  # fmt: skip
+                 "track of object 7 is frames 30 to 40, the video ends with frame 19"):  # fmt: skip
         assert any(text in fault for fault in found)
 
 

@@ -4,8 +4,10 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 
 import miniatures
 from tvau.data import Avenue
@@ -50,6 +52,27 @@ def test_masks_stay_small_and_do_not_travel(tmp_path: Path) -> None:
     assert len(pickle.dumps(truth)) < 1000
     truth.forget()  # type: ignore[attr-defined]
     assert (truth.mask(5, miniatures.SIZE) == before).all()
+
+
+def test_a_mirror_of_frames_with_avenue_mat(tmp_path: Path) -> None:
+    for part, videos in (("training", ["01"]), ("testing", ["01", "02", "03"])):
+        for video in videos:
+            miniatures.frames(tmp_path / part / "frames" / video, 12, "{:04d}.jpg".format)
+    gt = np.empty((1, 3), object)
+    gt[0, 0] = np.array([[5, 9], [6, 11]])  # 5..6 and 9..11, from 1
+    gt[0, 1], gt[0, 2] = np.array([[1], [12]]), np.zeros((2, 0))
+    savemat(tmp_path / "avenue.mat", {"gt": gt})
+    found = clips(tmp_path, frames=12)
+    assert [clip["labels"].nonzero().flatten().tolist() for clip in found] == [[4, 5, 8, 9, 10], [*range(12)], []]
+    assert not any("mask" in clip for clip in found)
+    (normal,) = clips(tmp_path, "training", frames=12)
+    assert (normal["name"], bool(normal["labels"].any())) == ("train_01", False)
+    savemat(tmp_path / "avenue.mat", {"gt": gt[:, :2]})
+    with pytest.raises(DataError, match=r"avenue\.mat: abnormal frames of 2 videos, but there are 3"):
+        clips(tmp_path)
+    (tmp_path / "avenue.mat").write_bytes(b"no mat file")
+    with pytest.raises(DataError, match=r"avenue\.mat: expected 'gt', for each video"):
+        clips(tmp_path)
 
 
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:

@@ -56,6 +56,42 @@ def test_mask_files_are_never_loaded_whole(root: Path, monkeypatch: pytest.Monke
     assert set(modes) == {"r"}
 
 
+def test_labels_of_frames_alone_are_enough(root: Path) -> None:
+    expected = torch.cat([clip["labels"] for clip in clips(root)])
+    miniatures.tracks(root)
+    (root / "testing" / "test_pixel_mask").rename(root / "elsewhere")
+    found = clips(root)
+    assert torch.equal(torch.cat([clip["labels"] for clip in found]), expected)
+    assert [("mask" in clip, "boxes" in clip) for clip in found] == [(False, True)] * 4
+    with pytest.raises(DataError, match="this video has labels of frames only"):
+        ShanghaiTechFiles(root).truth("01_0014").mask(0, miniatures.SIZE)
+
+
+def test_a_mirror_without_the_level_of_frames(root: Path) -> None:
+    expected = clips(root)
+    for inner in (root / "testing" / "frames", root / "training" / "videos"):
+        for path in inner.iterdir():
+            path.rename(inner.parent / path.name)
+        inner.rmdir()
+    found = clips(root)
+    assert [clip["name"] for clip in found] == [clip["name"] for clip in expected]
+    assert all(torch.equal(one["mask"], other["mask"]) for one, other in zip(found, expected, strict=True))
+    assert [clip["name"] for clip in clips(root, "training")] == ["01_001", "01_001"]
+
+
+def test_a_video_without_tracks_has_none_and_the_others_keep_theirs(root: Path) -> None:
+    miniatures.tracks(root, ["01_0014"])
+    found = {(clip["name"], "boxes" in clip) for clip in clips(root)}
+    assert found == {("01_0014", True), ("04_0011", False)}
+    assert all("boxes" not in clip for clip in clips(root, "training"))  # a split without tracks at all
+
+
+def test_a_license_is_no_track_file(root: Path) -> None:
+    folder = miniatures.tracks(root)
+    (folder / "LICENSE.txt").write_text("CC BY-NC-ND")
+    assert not any("LICENSE" in fault for fault in ShanghaiTechFiles(root).problems())
+
+
 def test_a_video_that_is_abnormal_throughout(root: Path) -> None:
     dataset = ShanghaiTech(str(root), "official", frames=6, num_workers=0).split("test")
     assert [(clip.name, clip.abnormal) for clip in dataset.clips] == [
@@ -128,7 +164,7 @@ def test_shares_of_the_published_list(real_data: Path) -> None:
             "cannot be read as an npy file",
         ),
         (lambda t: (t / "test_pixel_mask" / "01_0014.npy").write_bytes(b""), "cannot be read as an npy file"),
-        (lambda t: (t / "test_pixel_mask").rename(t / "pixels"), r"no such file; .*found frames, pixels"),
+        (lambda t: (t / "test_frame_mask").rename(t / "labels"), r"no such file; .*found frames, labels"),
     ],
 )
 def test_what_is_wrong_is_named(root: Path, damage: Any, fault: str) -> None:

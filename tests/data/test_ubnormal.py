@@ -16,7 +16,7 @@ from tvau.data.module import collate
 from tvau.data.tracks import Track, read_tracks
 from tvau.data.ubnormal import UBnormal, UBnormalFiles, read_object_names
 from tvau.errors import DataError
-from tvau.types import Batch, Sample
+from tvau.types import Batch, Sample, having, select
 
 NORMAL, ABNORMAL = "normal_scene_1_scenario_1", "abnormal_scene_12_scenario1_1_fog"
 
@@ -213,11 +213,16 @@ def test_videos_of_unequal_shape_make_no_batch(small: Any) -> None:
         collate([first, second])
 
 
-def test_samples_without_a_mask_make_a_batch_without_one(small: Any) -> None:
+def test_what_only_some_clips_have_stays_with_them(small: Any) -> None:
     with_mask, without = samples(small)[:2]
     del without["mask"]
     batch: Batch = collate([with_mask, without])
-    assert "mask" not in batch
+    assert having(batch, "mask") == [0]
+    assert having(batch, "labels") == [0, 1]
+    assert having(batch, "ids") == []
+    assert torch.equal(select(batch, [0])["mask"], with_mask["mask"][None])
+    assert "mask" not in select(batch, [1])
+    assert select(batch, [1, 0])["labels"].shape == (2, len(with_mask["frames"]))
     assert batch["fps"] == [25.0, 25.0]
 
 

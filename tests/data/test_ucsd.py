@@ -54,6 +54,17 @@ def test_ranges_from_json_or_from_the_masks(tmp_path: Path) -> None:
     assert [UCSDPedFiles(tmp_path).truth(f"Test00{n}").labels(12).tolist() for n in (1, 2, 3)] == expected
 
 
+@pytest.mark.parametrize("own", ["UCSDped2.m", "labels.m"])
+def test_scripts_beside_the_list(tmp_path: Path, own: str) -> None:
+    test = miniatures.ucsd(tmp_path, masked=(1, 2, 3)) / "UCSDped2" / "Test"
+    expected = UCSDPedFiles(tmp_path).ranges
+    (test / "UCSDped2.m").rename(test / own)
+    (test / "Evaluate.m").write_text("function auc = Evaluate(scores)\n")
+    if own == "UCSDped2.m":
+        (test / "A_first.m").write_text("TestVideoFile{end+1}.gt_frame = [1:1];")
+    assert UCSDPedFiles(tmp_path).ranges == expected
+
+
 def test_the_copy_with_other_names_and_formats(real_data: Path) -> None:
     files = UCSDPedFiles(real_data / "ucsd_ped2")
     assert list(files.names("test")) == [f"Test{n:03d}" for n in (1, 3, 5, 7, 8, 9, 10, 11)]

@@ -29,6 +29,7 @@ def clips(names: list[str]) -> tuple[Batch, Tensor]:
     batch: Batch = {
         "video": torch.zeros(len(names), 6, 3, 16, 24, dtype=torch.uint8), "fps": [10.0] * len(names), "name": names,
         "frames": torch.arange(6).repeat(len(names), 1), "turns": [[] for _ in names], "mask": mask, "boxes": tracks,
+        "labels": mask.flatten(2).any(2),
     }  # fmt: skip
     maps = 0.94 * noise + 0.06 * mask
     maps[:, 0, 12, 20] = 1  # a false alarm

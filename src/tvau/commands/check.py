@@ -109,8 +109,9 @@ def _inspect_video(layout: Layout, split: str, name: str, counts: Counter[str]) 
     if isinstance(truth, IdMaps):
         counts["tracks"] += len(truth.tracks)
         for track in truth.tracks:
-            if track.start >= total:
-                yield f"{truth.folder}: track of object {track.id} begins at frame {track.start}, the video has {total}"
+            if track.end >= total:
+                span = f"frames {track.start} to {track.end}"
+                yield f"{truth.folder}: track of object {track.id} is {span}, the video ends with frame {total - 1}"
     if isinstance(truth, MatStack):
         truth.forget()
     if (tracks := layout.boxes(name)) is not None:

@@ -139,5 +139,4 @@ def _regions(
     )
     # without labels nobody knows which video has how many frames, so none can be drawn
     counts = np.full(len(names), total / len(names)) if lengths is None else np.array(ends, float)
-    return {**summary(matches, counts, total, 0 if lengths is None else bootstrap), "detections": len(said),
-            "videos": len(names)}  # fmt: skip
+    return {**summary(matches, counts, total, 0 if lengths is None else bootstrap), "detections": len(said)}

@@ -78,7 +78,9 @@ class VideoFolder(VideoDataModule):
                     ranges = windows(opened.frames, self.frames, self.stride, self.hop, str(paths[video]))
                     truths[video] = truth_of(paths[video]) if self.masks else Unknown()
                     labels = truths[video].labels(opened.frames)
-                clips += [Clip(video, paths[video], frames, abnormal=bool(labels[frames].any())) for frames in ranges]
+                clips += [
+                    Clip(video, paths[video], frames, labels=truths[video].of(labels, frames)) for frames in ranges
+                ]
             except DataError as error:
                 if self.on_broken == "fail":
                     raise

@@ -86,7 +86,7 @@ class LabelledDataset(ClipDataset):
         ids: also give the maps of ALL objects.
         on_broken: "fail", or "skip" a video that cannot be read.
         fps: frames a second of frame folders.
-        tracks: of each video, where the data set has them in files; None: it has none.
+        tracks: of the videos whose tracks are known from files (none of a normal one); those of others are not.
     """
 
     def __init__(
@@ -94,14 +94,14 @@ class LabelledDataset(ClipDataset):
         on_broken: OnBroken = "fail", fps: float | None = None, tracks: Mapping[str, Sequence[BoxTrack]] | None = None,
     ) -> None:  # fmt: skip
         super().__init__(clips, size, on_broken, fps)
-        self.truths, self.size, self.ids, self.tracks = truths, size, ids, tracks
+        self.truths, self.size, self.ids, self.tracks = truths, size, ids, tracks or {}
 
     def truth(self, clip: Clip, size: Size) -> dict[str, Tensor]:
         """What is known of: `mask` bool [T, H, W], `boxes` int64 [n, 6] and, if asked for, `ids` uint8 [T, H, W]."""
         shape = self.size or size
         read = self.truths[clip.name].read(clip.frames, size, shape, self.ids)
-        if self.tracks is not None:
-            read["boxes"] = clip_boxes(self.tracks.get(clip.name, ()), clip.frames, size, shape)
+        if clip.name in self.tracks:
+            read["boxes"] = clip_boxes(self.tracks[clip.name], clip.frames, size, shape)
         return {key: torch.from_numpy(values) for key, values in read.items()}
 
 
@@ -181,12 +181,12 @@ class LabelledVideos(VideoDataModule):
                 warnings.warn(f"Skipped {video}: {error}", stacklevel=2)
         if not clips:
             raise DataError(f"{self.root}: no clip in the split {name!r} ({len(names)} videos, clips={self.kind!r}).")
-        tracks = {video: layout.boxes(video) or [] for video in truths}
-        # a data set without tracks has no regions to be scored; one that lacks a few is not scored as if it had none
-        known = any(tracks.values()) and all(tracks[clip.name] for clip in clips if clip.abnormal)
-        return LabelledDataset(
-            clips, truths, self.size, self.ids, self.on_broken, layout.fps, tracks if known else None
-        )
+        tracks = {video: boxes for video in truths if (boxes := layout.boxes(video))}
+        # a data set without tracks has no regions to be scored; in one that lacks a few, those videos have none
+        if tracks:
+            abnormal = {clip.name for clip in clips if clip.abnormal}
+            tracks |= {video: [] for video in truths if video not in tracks and video not in abnormal}
+        return LabelledDataset(clips, truths, self.size, self.ids, self.on_broken, layout.fps, tracks)
 
     def _dialogs(self, layout: Layout) -> dict[str, list[Dialog]]:
         path = Path(self.root) / self.dialogs
@@ -217,7 +217,7 @@ class LabelledVideos(VideoDataModule):
             frames = [clip for clip, turns in said.items() if turns]
         else:
             frames = windows(total, self.frames, self.stride, self.hop, name)
-        return [Clip(name, path, clip, said.get(clip, ()), bool(labels[clip].any())) for clip in frames]
+        return [Clip(name, path, clip, said.get(clip, ()), truth.of(labels, clip)) for clip in frames]
 
 
 @cache

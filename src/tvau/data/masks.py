@@ -41,6 +41,10 @@ class Truth(ABC):
     def labels(self, total: int) -> Labels:
         """[total] which of the video's frames are abnormal. Raises DataError where the truth is of another length."""
 
+    def of(self, labels: Labels, frames: Sequence[int]) -> tuple[bool, ...] | None:
+        """What `labels` say of some frames; None where nothing is known."""
+        return tuple(labels[frames].tolist()) if self.known else None
+
     @abstractmethod
     def mask(self, frame: int, size: Size) -> Mask:
         """The abnormal pixels of a frame, in the size of the video's frames. Raises DataError for another size."""
@@ -71,12 +75,20 @@ class Unknown(Normal):
 
 
 class FrameLabels(Truth):
-    """Abnormal frames without masks (26 clips of UCSD Ped1)."""
+    """Abnormal frames without masks (26 clips of UCSD Ped1, Avenue with `avenue.mat`)."""
 
     pixels = False
 
     def __init__(self, labels: Labels, source: Path) -> None:
         self._labels, self.source = labels, source
+
+    @classmethod
+    def of_ranges(cls, ranges: Sequence[tuple[int, int]], source: Path) -> "FrameLabels":
+        """Labels of the frames inside ranges, 0-based and inclusive."""
+        labels = np.zeros(max((last + 1 for _, last in ranges), default=0), bool)
+        for first, last in ranges:
+            labels[first : last + 1] = True
+        return cls(labels, source)
 
     def labels(self, total: int) -> Labels:
         """As given; they may speak of fewer frames than the video has (the rest is normal), never of more."""

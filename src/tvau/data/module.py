@@ -15,10 +15,9 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 
 from tvau.data.video import Reader, Size
 from tvau.errors import DataError
-from tvau.types import Batch, Sample, Turn
+from tvau.types import Batch, Sample, Turn, side_by_side
 
 OnBroken = Literal["fail", "skip"]
-RAGGED = ("boxes",)  # tensors whose number of rows differs from sample to sample
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,12 @@ class Clip:
     path: Path
     frames: range  # 0-based numbers
     turns: tuple[Turn, ...] = ()
-    abnormal: bool = False
+    labels: tuple[bool, ...] | None = None  # the data set's own, of each frame; None where it has none
+
+    @property
+    def abnormal(self) -> bool:
+        """Whether any of its frames is."""
+        return any(self.labels or ())
 
 
 class ClipDataset(Dataset[Sample]):
@@ -89,6 +93,8 @@ class ClipDataset(Dataset[Sample]):
             "name": clip.name,
             "turns": list(clip.turns),
         }
+        if clip.labels is not None:
+            sample["labels"] = torch.tensor(clip.labels)
         sample.update(cast(Sample, self.truth(clip, video.size)))
         return sample
 
@@ -138,7 +144,7 @@ class ClipStream(IterableDataset[Batch]):
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Samples side by side: tensors are stacked, everything else (and what is RAGGED) becomes a list.
+    """Samples side by side, see `Batch`; nothing that is known of a clip is dropped because its neighbour lacks it.
 
     Raises:
         DataError: videos of unequal shape.
@@ -149,10 +155,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
         raise DataError(
             f"Videos of unequal shape [T, 3, H, W] in one batch: {given}. Set `size`, or `batch_size` to 1."
         )
-    keys = [key for key in samples[0] if all(key in sample for sample in samples)]
-    columns: dict[str, list[Any]] = {key: [cast(dict[str, Any], s)[key] for s in samples] for key in keys}
-    stacked = {k for k, v in columns.items() if isinstance(v[0], Tensor) and k not in RAGGED}
-    return cast(Batch, {k: torch.stack(v) if k in stacked else v for k, v in columns.items()})
+    keys = dict.fromkeys(key for sample in samples for key in sample)
+    return side_by_side({key: [cast(dict[str, Any], sample).get(key) for sample in samples] for key in keys})
 
 
 class VideoDataModule(lightning.LightningDataModule, ABC):

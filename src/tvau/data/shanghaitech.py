@@ -3,11 +3,13 @@
     root/training/videos/01_001.avi            normal videos (some mirrors: training/frames/01_001/, frame folders)
     root/testing/frames/01_0014/000.jpg        one folder a video, frames in the order of their numbers
     root/testing/test_frame_mask/01_0014.npy   (T,), 1 where the frame is abnormal
-    root/testing/test_pixel_mask/01_0014.npy   (T, H, W), or (H, W, T) on some mirrors, not 0 where abnormal
+    root/testing/test_pixel_mask/01_0014.npy   (T, H, W), or (H, W, T) on some mirrors, not 0 where abnormal; without
+                                               that folder only frames have labels
     root/testing/tracks/01_0014.txt            optional: the tracks of Georgescu et al.; they may lie anywhere
     root/dialogs.jsonl                         optional, see `tvau.data.dialogs`
 
-Mirrors write the names of folders in other ways ("testframemask"); case, `_`, `-` and a last `s` do not count.
+Mirrors write the names of folders in other ways ("testframemask"); case, `_`, `-` and a last `s` do not count. Some
+leave out `frames` and `videos`: root/testing/01_0014/000.jpg.
 """
 
 import os
@@ -29,6 +31,7 @@ from tvau.data.layout import (
 )
 from tvau.data.masks import Normal, Truth
 from tvau.data.stacks import MaskStack
+from tvau.data.tracks import is_notice
 from tvau.errors import DataError
 
 FPS = 24.0  # of the test frames; the training videos say it themselves
@@ -70,7 +73,7 @@ class ShanghaiTechFiles(Layout):
         self._test = _videos(testing, "frames", "videos")
         self.testing = testing or self.root / "testing"
         self.labels = subfolder(self.testing, "test_frame_mask") or self.testing / "test_frame_mask"
-        self.masks = subfolder(self.testing, "test_pixel_mask") or self.testing / "test_pixel_mask"
+        self.masks = subfolder(self.testing, "test_pixel_mask")  # None: only frames have labels
         self.tracks = Path(tracks) if tracks else subfolder(self.testing, "tracks")
         if self.tracks and not self.tracks.is_dir():
             raise DataError(f"{self.tracks}: there is no such folder; expected track files such as 01_0014.txt in it.")
@@ -90,17 +93,19 @@ class ShanghaiTechFiles(Layout):
         return self._test.get(name) or self._normal.get(name) or self.testing / "frames" / name
 
     def truth(self, name: str) -> Truth:
-        """Masks and frame labels of a test video."""
+        """Frame labels and, where there are any, masks of a test video."""
         if name in self._normal and name not in self._test:
             return Normal()
-        paths = self.masks / f"{name}.npy", self.labels / f"{name}.npy"
-        for path in paths:
+        masks = self.masks / f"{name}.npy" if self.masks else None
+        labels = self.labels / f"{name}.npy"
+        for path in filter(None, (masks, labels)):
             if not path.is_file():
                 raise DataError(
-                    f"{path}: no such file; expected the masks of {name} in testing/test_pixel_mask (frames, height, "
-                    f"width) and labels in testing/test_frame_mask (frames,); in testing/ {found_in(self.testing)}."
+                    f"{path}: no such file; expected labels of {name} in testing/test_frame_mask (frames,) and, if "
+                    "there are any, masks in testing/test_pixel_mask (frames, height, width); in testing/ "
+                    f"{found_in(self.testing)}."
                 )
-        return MaskStack(*paths)
+        return MaskStack(masks, labels)
 
     def boxes(self, name: str) -> list[BoxTrack] | None:
         """The tracks of a test video, where the folder with the track files is there."""
@@ -111,9 +116,8 @@ class ShanghaiTechFiles(Layout):
         """Published videos that are missing, truth without a video, and names on only one side."""
         found = missing("shanghaitech", self._test, self.testing)
         for folder in (self.labels, self.masks, self.tracks):
-            known = {path.stem for path in folder.iterdir() if not path.name.startswith(".")} if (
-                folder and folder.is_dir()) else set()  # fmt: skip
-            known.discard("readme")
+            listed = folder.iterdir() if folder and folder.is_dir() else ()
+            known = {path.stem for path in listed if not (path.name.startswith(".") or is_notice(path))}
             found += [f"{folder}: {stem} has no video in testing/frames" for stem in sorted(known - set(self._test))]
             if folder and folder == self.tracks:
                 found += [f"{folder}: no tracks of {name}" for name in sorted(set(self._test) - known)]
@@ -140,10 +144,14 @@ class ShanghaiTech(LabelledVideos):
 
 
 def _videos(parent: Path | None, *folders: str) -> dict[str, Path]:
-    """The videos of the first of some folders that is there."""
+    """The videos of the first of some folders that is there; those of `parent` itself where none is."""
     for folder in folders:
         if parent and (found := subfolder(parent, folder)):
             return find_videos(found)
     if parent is None:
         return {}
-    raise DataError(f"{parent}: expected the folder {' or '.join(folders)} in it; {found_in(parent)}.")
+    try:
+        return find_videos(parent)  # a mirror without that level
+    except DataError as error:
+        expected = " or ".join(folders)
+        raise DataError(f"{parent}: expected the folder {expected} in it, or videos; {found_in(parent)}.") from error

@@ -17,17 +17,23 @@ class MaskStack(Truth):
     """ShanghaiTech: one npy of all masks, opened without loading it, and one npy of the frames' labels.
 
     Args:
-        path: (T, H, W), or (H, W, T) as some mirrors have it; not 0 where abnormal.
+        path: (T, H, W), or (H, W, T) as some mirrors have it; not 0 where abnormal. None: only frames have labels.
         frames: (T,), 1 where abnormal; None: a frame is abnormal where its mask is not empty.
     """
 
-    def __init__(self, path: Path, frames: Path | None = None) -> None:
+    def __init__(self, path: Path | None, frames: Path | None = None) -> None:
         self.path, self.frames = path, frames
+        self.pixels = path is not None
+
+    def _stack(self) -> NDArray[Any]:
+        if self.path is None:
+            raise DataError(f"{self.frames}: this video has labels of frames only, no masks.")
+        return _open_npy(self.path, 3)
 
     def labels(self, total: int) -> Labels:
         """The labels of the file, which has to have as many as the video has frames."""
         if self.frames is None:
-            stack = _open_npy(self.path, 3)
+            stack = self._stack()
             first = len(stack) == total
             if not first and stack.shape[2] != total:
                 raise _uneven(self.path, stack.shape, total)
@@ -39,7 +45,7 @@ class MaskStack(Truth):
 
     def mask(self, frame: int, size: Size) -> Mask:
         """One mask of the file, whichever axis counts the frames."""
-        stack = _open_npy(self.path, 3)
+        stack = self._stack()
         if stack.shape[1:] == size and frame < len(stack):
             return np.asarray(stack[frame]) != 0
         if stack.shape[:2] == size and frame < stack.shape[2]:
@@ -115,5 +121,5 @@ def _open_npy(path: Path, dimensions: int) -> NDArray[Any]:
     return array
 
 
-def _uneven(path: Path, shape: tuple[int, ...], total: int) -> DataError:
+def _uneven(path: Path | None, shape: tuple[int, ...], total: int) -> DataError:
     return DataError(f"{path}: its shape is {shape}, but the video has {total} frames; are they of the same release?")

@@ -1,5 +1,6 @@
 """Which object is abnormal, and when."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,12 @@ class Track:
     id: int
     start: int
     end: int
+
+
+def is_notice(path: Path) -> bool:
+    """Whether a file beside the data speaks to people: a readme, a license, a list of changes."""
+    words = "read.?me|licen[cs]e|copying|copyright|notice|authors|citation|change(s|log)|terms"
+    return re.match(rf"({words})(?![a-z0-9])", path.name.lower()) is not None
 
 
 def read_text(path: Path) -> str:

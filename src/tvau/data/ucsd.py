@@ -20,8 +20,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from tvau.data.boxes import BoxTrack, read_ucsd_tracks
 from tvau.data.folder import find_videos
 from tvau.data.layout import (
@@ -102,6 +100,8 @@ class UCSDPedFiles(Layout):
             if path.is_file():
                 return read_frame_ranges(path)
         lists = sorted(path for path in (self.test, self.root) for path in path.glob("[!.]*.m"))
+        own = [path for path in lists if path.stem.lower() == f"ucsd{self.part}"]
+        lists = own or [path for path in lists if b"gt_frame" in path.read_bytes()] or lists  # scripts may lie beside
         return read_matlab_ranges(lists[0]) if lists else None
 
     def names(self, split: str) -> dict[str, bool]:
@@ -131,12 +131,7 @@ class UCSDPedFiles(Layout):
             return Normal()
         if self.ranges is not None and name not in self.ranges:
             raise DataError(f"{self.root}: the list of abnormal frames does not say anything about {name}.")
-        labels = None
-        if self.ranges is not None:
-            marked = np.zeros(max((last + 1 for _, last in self.ranges[name]), default=0), bool)
-            for first, last in self.ranges[name]:
-                marked[first : last + 1] = True
-            labels = FrameLabels(marked, self.root / name)
+        labels = None if self.ranges is None else FrameLabels.of_ranges(self.ranges[name], self.root / name)
         masks = self._masks(name)
         if masks is not None:
             return MaskFiles(masks, labels)

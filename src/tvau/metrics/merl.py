@@ -110,7 +110,7 @@ class MerlScores(RowMetric):
                     self.found.append(torch.tensor(rows, device=self.device))
 
     def compute(self) -> dict[str, float | int]:
-        """rbdc, tbdc, frames, boxes, tracks, levels, alpha, beta; empty without frames, no areas without boxes."""
+        """rbdc, tbdc, frames, videos, boxes, tracks, levels, alpha, beta; no areas without boxes, nothing unseen."""
         false, found = (
             rows[np.unique(rows[:, :keys], axis=0, return_index=True)[1]]  # sorted: the earliest clip is the first
             for rows, keys in ((self.all_rows("false").numpy(), 3), (self.all_rows("found").numpy(), 4))
@@ -120,7 +120,10 @@ class MerlScores(RowMetric):
         if not len(false):
             return {}
         names, track = np.unique(found[:, :2], axis=0, return_inverse=True)
-        counts = {"frames": len(false), "boxes": len(found), "tracks": len(names), "levels": len(self.levels)}
+        counts = {
+            "frames": len(false), "videos": len(np.unique(false[:, 0])), "boxes": len(found), "tracks": len(names),
+            "levels": len(self.levels),
+        }  # fmt: skip
         if not len(found):
             return dict(counts)
         hits = found[:, 4:].astype(float)

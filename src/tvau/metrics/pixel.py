@@ -76,7 +76,7 @@ class PixelScores(RowMetric):
         self.bins, self.bootstrap = bins, bootstrap
         # normal pixels, abnormal pixels, shares of regions
         self.add_state("total", torch.zeros(3, bins, dtype=torch.long), dist_reduce_fx="sum")
-        self.add_rows("keys", 2, dtype=torch.int64)  # video, first frame of the clip
+        self.add_rows("keys", 3, dtype=torch.int64)  # video, first frame of the clip, number of frames
         self.add_rows("counts", 2, bins, dtype=torch.int32)
         self.add_rows("shares", bins, dtype=torch.float32)
 
@@ -105,7 +105,7 @@ class PixelScores(RowMetric):
             raise DataError(f"{len(name)} names, {0 if frames is None else len(frames)} rows of frames and "
                             f"{len(heatmaps)} clips; expected B of each.")  # fmt: skip
         for video, first, maps, truth in zip(map(video_key, name), frames[:, 0].tolist(), heatmaps, masks, strict=True):
-            self.keys.append(torch.tensor([[video, first]], device=self.device))
+            self.keys.append(torch.tensor([[video, first, len(maps)]], device=self.device))
             histograms = self._count(maps, truth)[None]
             self.counts.append(histograms[:, :2].int().to(self.device))
             self.shares.append((histograms[:, 2].double() / UNIT).float().to(self.device))
@@ -128,9 +128,14 @@ class PixelScores(RowMetric):
             shares += np.bincount(levels[mask], share[labels[mask]], self.bins).astype(np.int64)
         return torch.cat([both.view(2, self.bins), torch.from_numpy(shares)[None]])
 
+    def _clips(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The distinct clips (a repeated one drops out), and where each stands first."""
+        keys, first = np.unique(self.all_rows("keys").numpy(), axis=0, return_index=True)
+        return keys, first
+
     def videos(self) -> NDArray[np.float64]:
         """Histograms [V, 3, bins] of the videos, in a fixed order; maps without names, if any, are one more."""
-        keys, first = np.unique(self.all_rows("keys").numpy(), axis=0, return_index=True)  # repeated clips drop out
+        keys, first = self._clips()
         counts, shares = (self.all_rows(state).numpy()[first] for state in ("counts", "shares"))
         names, row = np.unique(keys[:, 0], return_inverse=True)
         videos = np.zeros((len(names), 3, self.bins))
@@ -140,11 +145,12 @@ class PixelScores(RowMetric):
         return np.concatenate([videos, rest] if rest.any() else [videos])
 
     def compute(self) -> dict[str, Any]:
-        """auroc, average_precision and pro with their binning errors, interval, curves (roc, pro), pixels, regions.
+        """auroc, average_precision and pro with their binning errors, interval, curves (roc, pro), and what is behind
+        them: pixels, regions, and of named clips frames (one that several clips see counts once a clip) and videos.
 
         Undefined scores are left out.
         """
-        videos = self.videos()
+        videos, (keys, _) = self.videos(), self._clips()
 
         def score(weights: NDArray[np.float64]) -> dict[str, float]:
             negatives, positives, shares = np.tensordot(weights, videos, 1)
@@ -155,6 +161,8 @@ class PixelScores(RowMetric):
 
         negatives, positives, shares = videos.sum(0)
         counts = {"pixels": int(negatives.sum() + positives.sum()), "regions": round(shares.sum())}
+        if len(keys):
+            counts |= {"frames": int(keys[:, 2].sum()), "videos": len(np.unique(keys[:, 0]))}
         result: dict[str, Any] = score(np.ones(len(videos))) | counts
         if negatives.sum() and positives.sum():
             result["interval"] = intervals(plain, len(videos), self.bootstrap)

@@ -120,7 +120,7 @@ class RegionScores(RowMetric):
     def compute(self) -> dict[str, Any]:
         """rbdc, tbdc, their interval and curve, and the numbers behind them; empty where nothing was seen.
 
-        frames, boxes, tracks, alpha, beta; without true boxes there is no rbdc and no tbdc.
+        frames, videos, boxes, tracks, alpha, beta; without true boxes there is no rbdc and no tbdc.
         """
         matches, frames = self.matches()
         if not len(frames):
@@ -133,7 +133,7 @@ def summary(matches: Matches, frames: NDArray[np.float64], num_frames: int | Non
     total = int(frames.sum()) if num_frames is None else num_frames
     if total < 1:
         raise DataError(f"{total} frames; expected the number of frames of all test videos, at least 1.")
-    counts = {"frames": total, "boxes": len(matches.boxes), "tracks": len(matches.tracks)}
+    counts = {"frames": total, "videos": len(frames), "boxes": len(matches.boxes), "tracks": len(matches.tracks)}
     if not len(matches.boxes):
         return dict(counts)
     scale = total / frames.sum()  # videos whose frames were not all seen

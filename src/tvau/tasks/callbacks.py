@@ -17,7 +17,7 @@ from tvau.files import whole
 from tvau.metrics.boxes import MapRule
 from tvau.metrics.frame import smooth
 from tvau.tasks.base import OURS, Task
-from tvau.types import Batch
+from tvau.types import Batch, having
 from tvau.viz.overlay import key_frames
 from tvau.viz.predictions import Dialog, write_prediction
 
@@ -40,7 +40,8 @@ class HeatmapPictures(Callback):
             return
         for i in range(min(self.clips, len(batch["name"]))):
             pictures = batch["video"][i].movedim(1, -1).cpu().numpy()
-            picture = key_frames(pictures, outputs[i].float().cpu().numpy(), batch["mask"][i].cpu().numpy())
+            mask = batch["mask"][i].cpu().numpy() if i in having(batch, "mask") else None
+            picture = key_frames(pictures, outputs[i].float().cpu().numpy(), mask)
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):
                     logger.experiment.add_image(f"heatmaps/{i}", picture, trainer.global_step, dataformats="HWC")

@@ -18,7 +18,7 @@ from tvau.region_encoder import PARTS, Part, RegionAwareAnomalyEncoder, View
 from tvau.tasks.base import OURS, Task, load_decoder, read_checkpoint, rules_of
 from tvau.tasks.maps import MapScores, frame_scores, true_boxes
 from tvau.tasks.variants import VARIANTS, Variant
-from tvau.types import Batch
+from tvau.types import Batch, having, select
 from tvau.viz.cases import save_case
 from tvau.viz.report import Case
 
@@ -124,8 +124,7 @@ class DialogTask(Task):
             found = None if heatmaps is None else maps.update(part, heatmaps)
             tracks, (height, width) = true_boxes(part), part["video"].shape[-2:]
             for i, video in enumerate(part["name"]):
-                true, own = tracks[i] if tracks else None, found[i] if found else None
-                rows = answer_rows(turns[i], answers[i], true, own, (height, width))
+                rows = answer_rows(turns[i], answers[i], tracks[i], found[i] if found else None, (height, width))
                 tasks, said, references = zip(*rows, strict=True)
                 text.update(tasks, said, references, [f"{video}:{int(part['frames'][i, 0])}"] * len(rows))
             self._keep(name, part, answers, heatmaps)
@@ -133,7 +132,9 @@ class DialogTask(Task):
     def _keep(self, split: str, batch: Batch, answers: list[list[str]], heatmaps: Tensor | None) -> None:
         """Leaves the first videos of each kind in the run's folder, for the report."""
         for i, name in enumerate(batch["name"]):
-            mask = batch["mask"][i].cpu().numpy() if "mask" in batch else None
+            mask, labels = (
+                batch[key][i].cpu().numpy() if i in having(batch, key) else None for key in ("mask", "labels")
+            )
             videos = self.kept.setdefault((split, "abnormal" in name), {})
             if name not in videos and len(videos) >= self.cases:
                 continue
@@ -141,7 +142,7 @@ class DialogTask(Task):
             maps = torch.zeros_like(batch["video"][i, :, 0]).float() if heatmaps is None else heatmaps[i].float()
             case = Case(
                 name, split, batch["frames"][i].cpu().numpy(), batch["video"][i].movedim(1, -1).cpu().numpy(),
-                maps.cpu().numpy(), mask, frame_scores(maps).cpu().numpy(), None,
+                maps.cpu().numpy(), mask, frame_scores(maps).cpu().numpy(), labels,
                 [(t["question"], a, t["answer"]) for t, a in zip(batch["turns"][i], answers[i], strict=True)],
             )  # fmt: skip
             save_case(self.folder / "cases", case)
@@ -190,5 +191,5 @@ def by_length(batch: Batch) -> list[Batch]:
     parts = []
     for length in lengths:
         rows = [i for i, turns in enumerate(batch["turns"]) if len(turns) == length]
-        parts.append({k: v[rows] if isinstance(v, Tensor) else [v[i] for i in rows] for k, v in batch.items()})  # type: ignore[index]
-    return cast(list[Batch], parts)
+        parts.append(select(batch, rows))
+    return parts

@@ -14,8 +14,8 @@ from tvau.metrics.intervals import SAMPLES
 from tvau.model import TVAU, text_features
 from tvau.prompts import ABNORMAL, NORMAL, nested
 from tvau.tasks.base import OURS, Task, load_decoder
-from tvau.tasks.maps import BASELINES, MapScores, frame_scores, true_boxes
-from tvau.types import Batch
+from tvau.tasks.maps import BASELINES, MapScores, frame_scores, true_boxes, true_masks
+from tvau.types import Batch, having, select
 
 Level = Literal["word", "phrase", "sentence"]
 Baseline = Literal["median difference", "squared difference"]
@@ -54,11 +54,17 @@ class MapTask(Task):
 
     def watch(self, batch: Batch, own: Tensor) -> None:
         """Adds validation clips, with the method's heatmaps, to the choice of the rules."""
-        labels = batch["mask"].flatten(2).any(2)
-        for method, heatmaps in self.shown(batch, own).items():
-            if method in self.choices:
-                choice = cast(RuleChoice, self.choices[method])
-                choice.update(batch["name"], batch["frames"], heatmaps, labels, true_boxes(batch))
+        boxes = true_boxes(batch)
+        labelled = having(batch, "labels")
+        for known in (True, False):  # clips with and without boxes
+            rows = [row for row in labelled if (boxes[row] is not None) == known]
+            if not rows:
+                continue
+            part, tracks = select(batch, rows), [true for row in rows if (true := boxes[row]) is not None]
+            for method, heatmaps in self.shown(part, own[rows]).items():
+                if method in self.choices:
+                    choice = cast(RuleChoice, self.choices[method])
+                    choice.update(part["name"], part["frames"], heatmaps, part["labels"], tracks if known else None)
 
     def chosen(self) -> dict[str, MapRule]:
         """The rule that serves each method best."""
@@ -157,7 +163,7 @@ class HeatmapTask(MapTask):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Loss of the maps against the masks."""
-        loss = map_loss(self.model.maps(batch), batch["mask"], self.positive_weight, self.dice_weight)
+        loss = map_loss(self.model.maps(batch), true_masks(batch), self.positive_weight, self.dice_weight)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["name"]))
         return loss
 
@@ -169,7 +175,7 @@ class HeatmapTask(MapTask):
     def validation_step(self, batch: Batch, index: int) -> Tensor:
         """The same loss on validation clips; returns their heatmaps [B, T, H, W] for the pictures in the log."""
         maps = self.model.maps(batch)
-        loss = map_loss(maps, batch["mask"], self.positive_weight, self.dice_weight)
+        loss = map_loss(maps, true_masks(batch), self.positive_weight, self.dice_weight)
         self.log("validation/loss", loss, prog_bar=True, batch_size=len(batch["name"]), sync_dist=True)
         heatmaps = self.model.enlarge(maps, batch)
         cast(MapScores, self.scores["validation"]).update(batch, heatmaps)

@@ -1,6 +1,6 @@
 """Scores of heatmaps in test and predict: one rule for every method, and the baselines without learning."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,10 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tvau.errors import DataError
 from tvau.metrics import FrameScores, MerlScores, PixelScores, RegionScores
 from tvau.metrics.boxes import MapRule, clip_boxes
 from tvau.metrics.frame import frame_scores
-from tvau.types import Batch
+from tvau.types import Batch, having, select
 
 
 def median_difference(video: Tensor) -> Tensor:
@@ -39,9 +40,25 @@ BASELINES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def true_boxes(batch: Batch) -> list[NDArray[np.int64]] | None:
-    """The true boxes of each clip, [n, 6], on the CPU; None where the data set has no objects with identity."""
-    return [boxes.cpu().numpy() for boxes in batch["boxes"]] if "boxes" in batch else None
+def true_boxes(batch: Batch) -> list[NDArray[np.int64] | None]:
+    """The true boxes of each clip, [n, 6], on the CPU; None where its objects have no identity."""
+    boxes: Sequence[Tensor | None] = batch.get("boxes") or [None] * len(batch["name"])
+    return [None if own is None else own.cpu().numpy() for own in boxes]
+
+
+def true_masks(batch: Batch) -> Tensor:
+    """The masks of all clips, bool [B, T, H, W].
+
+    Raises:
+        DataError: a clip without one.
+    """
+    absent = sorted(set(range(len(batch["name"]))) - set(having(batch, "mask")))
+    if absent:
+        raise DataError(
+            f"{batch['name'][absent[0]]} has no mask, and maps are learned from masks: leave such videos out of the "
+            "training and validation splits, or add their masks."
+        )
+    return batch["mask"]
 
 
 class MapScores(nn.Module):
@@ -63,17 +80,22 @@ class MapScores(nn.Module):
     def update(self, batch: Batch, heatmaps: Tensor) -> list[list[NDArray[np.float64]]]:
         """Adds clips with their heatmaps [B, T, H, W]; returns the boxes of each clip and frame, [n, 5].
 
-        What the batch has no truth for is not scored: all needs masks, regions and tracks need `boxes` too.
+        Each clip is scored by what is known of it, whatever else is in the batch: frames by the data set's own labels,
+        pixels by masks, regions and tracks by boxes.
         """
         found = clip_boxes(heatmaps, self.rule)
-        if "mask" in batch:
-            mask = batch["mask"]
-            self.frame.update(batch["name"], batch["frames"], frame_scores(heatmaps), mask.flatten(2).any(2))
-            self.pixel.update(heatmaps, mask, batch["name"], batch["frames"])
-        if (tracks := true_boxes(batch)) is not None:
-            self.region.update(batch["name"], batch["frames"], found, tracks)
+        if rows := having(batch, "labels"):
+            part = select(batch, rows)
+            self.frame.update(part["name"], part["frames"], frame_scores(heatmaps[rows]), part["labels"])
+        if rows := having(batch, "mask"):
+            part = select(batch, rows)
+            self.pixel.update(heatmaps[rows], part["mask"], part["name"], part["frames"])
+        if rows := having(batch, "boxes"):
+            part = select(batch, rows)
+            tracks = [boxes.cpu().numpy() for boxes in part["boxes"]]
+            self.region.update(part["name"], part["frames"], [found[row] for row in rows], tracks)
             if self.merl:
-                self.merl.update(batch["name"], batch["frames"], heatmaps, tracks)
+                self.merl.update(part["name"], part["frames"], heatmaps[rows], tracks)
         return found
 
     def compute(self) -> dict[str, Any]:
@@ -81,9 +103,7 @@ class MapScores(nn.Module):
 
         Every process has to call it, also one that saw no clip.
         """
-        merl = self.merl.compute() if self.merl else {}
         parts = {"frame": self.frame.compute(), "pixel": self.pixel.compute(), "region": self.region.compute()}
-        if not parts["frame"]["frames"]:
-            return {}
-        parts = {name: scores for name, scores in {**parts, "region_merl": merl}.items() if scores}
-        return parts | {"rule": self.rule.stored()}
+        parts["region_merl"] = self.merl.compute() if self.merl else {}
+        seen = {name: scores for name, scores in parts.items() if scores.get("frames")}
+        return seen | {"rule": self.rule.stored()} if seen else {}

@@ -9,7 +9,7 @@ from torch.nn.functional import adaptive_avg_pool3d
 from tvau.backbones.huggingface import HuggingFaceLVLM
 from tvau.errors import DataError
 from tvau.model import TVAU
-from tvau.types import Batch, Turn, clip_rates
+from tvau.types import Batch, Turn, clip_rates, having
 
 Variant = Literal["heatmap_video", "true_masks"]
 
@@ -47,7 +47,7 @@ class TrueMasks(TVAU):
 
     def tell(self, maps: Tensor | None, batch: Batch) -> Tensor | None:
         """Anomaly prompts of the true masks; raises DataError without masks."""
-        if "mask" not in batch:
+        if len(having(batch, "mask")) < len(batch["name"]):
             raise DataError(
                 f"{batch['name'][0]} has no mask: variant true_masks needs a data set with masks in training and test"
             )

@@ -10,7 +10,7 @@ import numpy as np
 from tvau.files import whole
 from tvau.viz.report import Case
 
-ARRAYS = ("frames", "pictures", "heatmaps", "mask", "scores")
+ARRAYS = ("frames", "pictures", "heatmaps", "mask", "scores", "labels")
 
 
 def save_case(folder: Path, case: Case) -> None:
@@ -37,14 +37,12 @@ def load_cases(folder: Path, others: Sequence[tuple[str, Path]] = ()) -> list[Ca
             if (other / path.name).is_file():
                 said = _read(other / path.name)[1]["turns"]
                 turns += [(f"{question} [{method}]", answer, reference) for question, answer, reference in said]
-        mask = arrays.get("mask")
         cases.append(
             Case(
                 name=f"{words['name']}, frames {arrays['frames'][0]}-{arrays['frames'][-1]}", split=words["split"],
                 frames=arrays["frames"], pictures=arrays["pictures"],
                 heatmaps=arrays.get("heatmaps", np.zeros(arrays["pictures"].shape[:3], np.float32)),
-                mask=mask, scores=arrays["scores"], turns=turns,
-                labels=None if mask is None else np.asarray(mask.any((1, 2))),
+                mask=arrays.get("mask"), scores=arrays["scores"], turns=turns, labels=arrays.get("labels"),
             )
         )  # fmt: skip
     return cases

@@ -35,16 +35,18 @@ MAPS = {  # part of the results -> title and columns of its table
         {
             "auroc": "AUROC", "auroc_error": "binning", "average_precision": "AP",
             "average_precision_error": "binning of AP", "pro": "PRO", "pro_error": "binning of PRO",
-            "regions": "regions",
+            "regions": "regions", "frames": "frames", "videos": "videos",
         },
     ),
     "region": (
         "Maps: regions and tracks",
-        {"rbdc": "RBDC", "tbdc": "TBDC", "frames": "frames", "boxes": "boxes", "tracks": "tracks"},
+        {"rbdc": "RBDC", "tbdc": "TBDC", "frames": "frames", "videos": "videos", "boxes": "boxes",
+         "tracks": "tracks"},
     ),
     "region_merl": (
         "Maps: regions and tracks, MERL-style (not comparable)",
-        {"rbdc": "RBDC (MERL)", "tbdc": "TBDC (MERL)", "frames": "frames", "boxes": "boxes", "tracks": "tracks"},
+        {"rbdc": "RBDC (MERL)", "tbdc": "TBDC (MERL)", "frames": "frames", "videos": "videos", "boxes": "boxes",
+         "tracks": "tracks"},
     ),
     "rule": (
         "Maps: rule for boxes and smoothing, chosen on validation",
