@@ -20,6 +20,7 @@ SENTENCES = (
     "A short surveillance clip where a fire burning occurs. a person running What is its movement trajectory? Who?",
     "You are provided the following series of four frames from a 0:00:01 [H:MM:SS] video. Frame from 00:01: seconds",
     "How many people are in the video? two. Yes. USER: ASSISTANT: User: Assistant: user assistant system Frame1:",
+    "video.\n\n",  # two lines that end a text become one token, in front of a word they are two
 )
 WIDTH, LAYERS, HEADS = 64, 2, 4  # of the language models
 CHATML = """\
@@ -71,16 +72,24 @@ def write(family: Family, folder: Path) -> Path:
 
 
 def bpe(special: Sequence[str], eos: str, bos: str | None = None, **named: str) -> hf.PreTrainedTokenizerFast:
-    """A small tokenizer over bytes; with `bos` it puts that in front, as Llama's does. `named` become attributes."""
+    """A small tokenizer over bytes. `named` become attributes.
+
+    With `bos` it is Llama's and Mistral's kind: that stands in front, and every piece of text between special tokens
+    begins with a space of its own.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    if bos:
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+        tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+        alphabet = ["\n", *map(chr, range(ord("!"), ord("~") + 1))]
     every = [*dict.fromkeys(["<pad>", eos, *([bos] if bos else []), *special, *named.values()])]
     tokenizer.train_from_iterator(
         SENTENCES * 20,
         trainers.BpeTrainer(
-            vocab_size=480, special_tokens=every, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
+            vocab_size=480, special_tokens=every, initial_alphabet=alphabet, show_progress=False
         ),
     )  # fmt: skip
     if bos:

@@ -1,6 +1,7 @@
 """Picking an adapter, frames that are resized, what reaches the library from YAML, and bad input."""
 
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from tiny import turn, video
 from tvau import backbones
 from tvau.backbones import load
 from tvau.backbones.huggingface import HuggingFaceLVLM, relative
-from tvau.backbones.tokens import ANOMALY
 from tvau.errors import BackboneError
 
 
@@ -167,8 +167,10 @@ def test_wrong_number_of_prompts(qwen: Path) -> None:
 
 
 def test_a_placeholder_in_a_question(qwen: Path) -> None:
-    with pytest.raises(BackboneError, match="in a question"):
-        opened(qwen).prepare(video(1, 2, (32, 32)), [[turn(f"What is {ANOMALY}?")]], 3, [1.0])
+    asked = [turn("Is there one?", "Yes."), turn("What is <|video_pad|>?")]
+    for dialog in (asked[1:], asked):
+        with pytest.raises(BackboneError, match=r"stands for a clip|no question may hold a placeholder"):
+            opened(qwen).prepare(video(1, 2, (32, 32)), [dialog], 3, [1.0])
 
 
 def test_a_folder_without_a_checkpoint(tmp_path: Path) -> None:
@@ -191,6 +193,43 @@ def test_missing_and_damaged_weights(qwen: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(BackboneError, match="no weights could be loaded"):
         load(str(folder))
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+TEXT_ONLY = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("family", "harm", "message"),
+    [
+        ("qwen2_5_vl", lambda f: (f / "chat_template.jinja").unlink(), r"not have a chat template.*: add"),
+        ("qwen2_5_vl", lambda f: (f / "chat_template.jinja").write_text(TEXT_ONLY),
+         "wrote .* is expected in front of one question"),
+        ("qwen2_5_vl", lambda f: (f / "chat_template.jinja").write_text("{{ messages[0].content + 'x' }}"),
+         "chat template cannot ask about a video .raised TypeError"),
+        ("smolvlm", lambda f: (f / "chat_template.jinja").unlink(), "chat template cannot ask about a video"),
+        ("internvl", lambda f: edit(f / "tokenizer_config.json", extra_special_tokens={}, video_token=None),
+         "processor could not be loaded .*; add the release's tokenizer"),
+        ("qwen2_5_vl", lambda f: (f / "tokenizer.json").unlink(), "add the release's"),
+        ("qwen2_5_vl", lambda f: edit(f / "config.json", video_token_id=7), "where config.json says 7"),
+        ("qwen2_5_vl", lambda f: (f / "processor_config.json").unlink(), "processor"),
+    ],
+)  # fmt: skip
+def test_a_folder_with_a_part_missing(family: str, harm: Any, message: str, tmp_path: Path) -> None:
+    folder = write(FAMILIES[family], tmp_path)
+    harm(folder)
+    with pytest.raises(BackboneError, match=message):
+        load(str(folder))
+
+
+def test_placeholders_are_counted_against_the_clips_visual_tokens(llava: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(llava, tmp_path / "some")
+    edit(folder / "processor_config.json", patch_size=16)  # of another release
+    with pytest.raises(BackboneError, match=r"\d+ placeholders stand in a prompt for the 34 visual tokens"):
+        opened(folder).prepare(video(1, 2, (32, 32)), [[turn("?")]], 0, [1.0])
 
 
 def test_a_folder_without_tokenizer(qwen: Path, tmp_path: Path) -> None:

@@ -80,5 +80,4 @@ def test_the_shipped_weights_are_small_and_load(root: Path) -> None:
     weights = root / "backbones" / "nano" / "model.safetensors"
     assert weights.stat().st_size <= 20e6
     lvlm = Qwen25VL(str(weights.parent), blocks=[1, 2, 4, 6])
-    assert lvlm.tokens.anomaly_id < lvlm.lm.config.text_config.vocab_size
     assert all(w.isfinite().all() for w in lvlm.parameters())

@@ -55,9 +55,18 @@ def read_processor(checkpoint: str, options: Mapping[str, Any]) -> ProcessorMixi
         BackboneError: it is missing, broken, or needs a package that is not installed.
     """
     try:
-        return AutoProcessor.from_pretrained(checkpoint, **_hub(options))
-    except (OSError, ValueError, ImportError) as error:
-        raise BackboneError(f"{checkpoint}: its processor could not be loaded ({_first_line(error)})") from error
+        processor = AutoProcessor.from_pretrained(checkpoint, **_hub(options))
+    except (OSError, ValueError, ImportError, AttributeError, TypeError, KeyError) as error:
+        missing = "" if isinstance(error, ImportError) else "; add the release's tokenizer and processor files"
+        raise BackboneError(
+            f"{checkpoint}: its processor could not be loaded ({_first_line(error)}){missing}"
+        ) from error
+    if not hasattr(processor, "video_processor"):
+        raise BackboneError(
+            f"{checkpoint}: it brings a {type(processor).__name__} and nothing that reads video; add the release's "
+            "preprocessor_config.json, video_preprocessor_config.json or processor_config.json to the folder"
+        )
+    return processor
 
 
 def read_model(

@@ -82,7 +82,10 @@ class HuggingFaceLVLM(VideoLVLM):
         self.blocks = tuple(blocks) if blocks is not None else relative(self.depth)
         if not self.blocks or min(self.blocks) < 1 or max(self.blocks) > self.depth:
             raise BackboneError(f"blocks {list(self.blocks)} of {checkpoint}: expected numbers from 1 to {self.depth}")
-        self.tokens = DialogTokens(read_processor(checkpoint, options), self.answer_prefix, self.template)
+        self.tokens = DialogTokens(
+            read_processor(checkpoint, options), self.modality, getattr(config, f"{self.modality}_token_id"),
+            self.answer_prefix, self.template,
+        )  # fmt: skip
         self.lm: Any = read_model(checkpoint, config, dtype, attention, bits, random_weights, options)
         self.vision_size = self.vision_width(config)
         self.size, self.frames = tuple(size) if size else self.native_size(config), frames
@@ -141,23 +144,25 @@ class HuggingFaceLVLM(VideoLVLM):
 
     def prepare(self, video: Tensor, dialogs: Sequence[Sequence[Turn]], prompts: int, fps: Sequence[float]) -> Inputs:
         frames, _, height, width = video.shape[1:]
-        self.grid(frames, height, width)
+        grid = self.grid(frames, height, width)
         if self.size and self.size != (height, width):
             video = resize(video, list(self.size), InterpolationMode.BICUBIC, antialias=True)
-        texts = [self.tokens.first(dialog[0]["question"], prompts) for dialog in dialogs]
+        questions = [dialog[0]["question"] for dialog in dialogs]
         metadata = [
             {"total_num_frames": frames, "fps": f, "frames_indices": list(range(frames)), "duration": frames / f}
             for f in fps
         ]
         made = self.tokens.processor(
-            text=texts, videos=list(video), video_metadata=metadata, **self.processor_options,
-            add_special_tokens=not self.tokens.has_bos(texts[0]), do_sample_frames=False, do_resize=False,
-            padding=True, padding_side="left", return_tensors="pt",
+            text=[self.tokens.first(q) for q in questions], videos=list(video), video_metadata=metadata,
+            add_special_tokens=not self.tokens.starts_itself, do_sample_frames=False, do_resize=False,
+            padding=True, padding_side="left", return_tensors="pt", return_offsets_mapping=True,
+            **self.processor_options,
         )  # fmt: skip
         inputs = {key: value.to(video.device) for key, value in made.items() if isinstance(value, Tensor)}
-        inputs |= self.tokens.append(inputs, [self.tokens.tail(dialog) for dialog in dialogs])
-        if (inputs["input_ids"] == self.tokens.anomaly_id).sum() != len(dialogs) * prompts:
-            raise BackboneError(f"expected {prompts} anomaly placeholders a clip: is {ANOMALY} in a question?")
+        places = self.tokens.places(inputs, questions)
+        del inputs["offset_mapping"]
+        inputs |= self.tokens.append(inputs, [self.tokens.tail(dialog) for dialog in dialogs], prompts, places)
+        self.tokens.check(inputs, self.visual_tokens(self.lm.config, grid))
         most = context(self.lm.config)
         if (length := inputs["input_ids"].shape[1]) > most:
             raise BackboneError(
@@ -185,7 +190,7 @@ class HuggingFaceLVLM(VideoLVLM):
 
     def embed(self, ids: Tensor, prompts: Tensor | None) -> Tensor:
         """Token embeddings [B, L, D], the anomaly prompts in their places."""
-        places = ids == self.tokens.anomaly_id
+        places = ids == ANOMALY
         embedded = self.lm.get_input_embeddings()(ids.masked_fill(places, 0))
         if prompts is None:
             return embedded

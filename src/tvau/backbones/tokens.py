@@ -9,12 +9,16 @@ from torch import Tensor, nn
 from transformers import ProcessorMixin
 
 from tvau.backbones.base import Inputs
+from tvau.errors import BackboneError
 from tvau.types import Turn
 
-ANOMALY = "<|anomaly|>"  # placeholder of one anomaly prompt; never looked up in the embedding table
+ANOMALY = -1  # in the place of one anomaly prompt: an id that no vocabulary has and no text can spell
+MARK = "\u2402"  # stands for a text while a template is rendered
 MULTIPLE = 32  # of the tokens of a padded batch
 IGNORE = -100
 TEXT_KEYS = ("input_ids", "attention_mask", "mm_token_type_ids")
+NEW = {"input_ids": ANOMALY, "attention_mask": 1}  # what an anomaly prompt has in them, else 0
+WORDS = "Is there any anomaly in the video?"
 Tail = tuple[list[int], list[bool]]  # ids behind a first question, and whether each is learned
 
 
@@ -22,32 +26,61 @@ class DialogTokens:
     """Owns the stream of ids: a history is never rendered again, since templates change what they repeat.
 
     Args:
-        processor: of the checkpoint; the placeholder of anomaly prompts is added to its tokenizer.
+        processor: of the checkpoint.
+        modality: what a video is to the processor, "video" or "image".
+        placeholder: id of the token that stands for one visual token, by the checkpoint's configuration.
         answer_prefix: what stands between the end of the prompt and the first word of an answer.
         template: further variables of the chat template.
+
+    Raises:
+        BackboneError: the checkpoint's template cannot render a question about a video, or its tokenizer lacks words.
     """
 
-    def __init__(self, processor: ProcessorMixin, answer_prefix: str, template: Mapping[str, Any]) -> None:
-        self.processor, self.answer_prefix, self.template = processor, answer_prefix, template
-        self.tokenizer = processor.tokenizer
-        self.tokenizer.add_tokens([ANOMALY], special_tokens=True)
-        self.anomaly_id = self.tokenizer.convert_tokens_to_ids(ANOMALY)
+    def __init__(
+        self,
+        processor: ProcessorMixin,
+        modality: str,
+        placeholder: int,
+        answer_prefix: str,
+        template: Mapping[str, Any],
+    ) -> None:
+        self.processor: Any = processor
+        self.answer_prefix, self.template = answer_prefix, template
+        self.tokenizer, self.placeholder = processor.tokenizer, placeholder
         self.eos_id = self.tokenizer.eos_token_id
         self.pad_id = self.eos_id if self.tokenizer.pad_token_id is None else self.tokenizer.pad_token_id
+        self.name = self.tokenizer.name_or_path
+        self._check_words(getattr(processor, f"{modality}_token"))
+        self.head, self.foot = self._around_a_question()
 
-    def first(self, question: str, prompts: int) -> str:
-        """The text of the first turn up to its answer: video, anomaly placeholders, question (eq. 14)."""
-        return self._render([("user", ANOMALY * prompts + question)], video=True)
+    @property
+    def starts_itself(self) -> bool:
+        """Whether the template writes the token that the tokenizer would otherwise put in front."""
+        return self.tokenizer.bos_token is not None and self.head.startswith(self.tokenizer.bos_token)
 
-    def has_bos(self, text: str) -> bool:
-        """Whether the template wrote the token that the tokenizer would otherwise put in front."""
-        return self.tokenizer.bos_token is not None and text.startswith(self.tokenizer.bos_token)
+    def first(self, question: str) -> str:
+        """The text of the first turn up to its answer: video and question. Raises BackboneError for a second video."""
+        if self.processor.video_token in question:
+            raise BackboneError(f"{question!r} holds {self.processor.video_token}, which stands for a clip")
+        return self.head + question + self.foot
+
+    def places(self, inputs: Inputs, questions: Sequence[str]) -> list[int]:
+        """How many tokens of each clip stand before its question: there anomaly prompts are put in (eq. 14).
+
+        They are put in as ids, after the text has become tokens: a placeholder in the text would cut it at its own
+        edges, and its neighbours would become other tokens than the LVLM knows from such a text.
+
+        Args:
+            inputs: ids of `first`, their mask, and `offset_mapping` [B, L, 2], where each token's text begins and ends.
+        """
+        ends = inputs["offset_mapping"][..., 1]
+        begin = ends.amax(1) - torch.tensor([len(q) + len(self.foot) for q in questions], device=ends.device)
+        return ((ends <= begin[:, None]) & inputs["attention_mask"].bool()).sum(1).tolist()
 
     @lru_cache(maxsize=4096)  # noqa: B019  (one backbone lives as long as the program)
     def following(self, question: str) -> list[int]:
         """End of the last answer, the next question, and the start of its answer."""
-        mark = "\u2402"
-        ids = self.ids(self._render([("user", "?"), ("assistant", mark), ("user", question)]).split(mark)[1])
+        ids = self.ids(self._render([("user", "?"), ("assistant", MARK), ("user", question)]).split(MARK)[1])
         return ids if ids[0] == self.eos_id else [self.eos_id, *ids]
 
     def answer(self, text: str) -> list[int]:
@@ -73,21 +106,29 @@ class DialogTokens:
             ids, learned = [*ids, self.eos_id], [*learned, True]
         return ids, learned
 
-    def append(self, inputs: Inputs, tails: Sequence[Tail]) -> Inputs:
+    def append(self, inputs: Inputs, tails: Sequence[Tail], prompts: int = 0, places: Sequence[int] = ()) -> Inputs:
         """Puts each clip's tail behind its first question, moves the padding to the left, makes labels [B, L].
 
         With answers to learn, L of several clips is a multiple of MULTIPLE: on CPU, oneDNN keeps memory for each shape
         that it has ever met, and a training meets many.
+
+        Args:
+            inputs: TEXT_KEYS of first questions, [B, L].
+            tails: what follows them.
+            prompts: number of anomaly prompts to put in.
+            places: behind how many tokens of each clip; none: no prompts.
         """
         device = inputs["input_ids"].device
         rows = []
         for i, (ids, learned) in enumerate(tails):
             kept = inputs["attention_mask"][i].bool()
-            tail = torch.tensor(ids, dtype=torch.long, device=device)
-            row = {key: torch.cat([inputs[key][i, kept], torch.zeros_like(tail)]) for key in TEXT_KEYS if key in inputs}
-            row["input_ids"][len(row["input_ids"]) - len(tail) :] = tail
-            row["attention_mask"].fill_(1)
-            is_learned = torch.tensor([False] * int(kept.sum()) + learned, device=device)
+            place, row = places[i] if places else 0, {}
+            for key in TEXT_KEYS:
+                if key in inputs:
+                    given, new = inputs[key][i, kept], NEW.get(key, 0)
+                    tail = given.new_tensor(ids) if key == "input_ids" else given.new_full((len(ids),), new)
+                    row[key] = torch.cat([given[:place], given.new_full((prompts,), new), given[place:], tail])
+            is_learned = torch.tensor([False] * (len(row["input_ids"]) - len(ids)) + learned, device=device)
             row["labels"] = row["input_ids"].masked_fill(~is_learned, IGNORE)
             rows.append(row)
         longest = max(len(row["input_ids"]) for row in rows)
@@ -111,6 +152,44 @@ class DialogTokens:
     def read(self, ids: list[int]) -> str:
         """The words of an answer."""
         return self.tokenizer.decode(ids, skip_special_tokens=True).strip()
+
+    def check(self, inputs: Inputs, expected: int) -> None:
+        """Raises BackboneError unless each prompt holds `expected` placeholders, one for a visual token of a clip."""
+        for count in (inputs["input_ids"] == self.placeholder).sum(1).tolist():
+            if count != expected:
+                raise BackboneError(
+                    f"{self.name}: {count} placeholders stand in a prompt for the {expected} visual tokens of a clip: "
+                    "all files of the checkpoint must be of one release, and no question may hold a placeholder"
+                )
+
+    def _check_words(self, placeholder: str) -> None:
+        if not getattr(self.tokenizer, "is_fast", False):
+            raise BackboneError(f"{self.name}: its tokenizer has no tokenizer.json; add the release's")
+        said = self.tokenizer.decode(self.ids(WORDS))
+        known = self.tokenizer.convert_tokens_to_ids(placeholder)
+        if said.split() != WORDS.split() or known != self.placeholder:
+            raise BackboneError(
+                f"{self.name}: its tokenizer reads {WORDS!r} as {said!r}, and {placeholder} is its token {known}, "
+                f"where config.json says {self.placeholder}: the vocabulary is missing, damaged or of another release; "
+                "add the release's tokenizer.json (or vocab.json and merges.txt) and tokenizer_config.json there"
+            )
+
+    def _around_a_question(self) -> tuple[str, str]:
+        """What the template writes in front of a first question, the video in it, and behind it."""
+        video = self.processor.video_token
+        try:
+            head, *feet = self._render([("user", MARK)], video=True).split(MARK)
+            self.following("?")
+        except Exception as error:  # a template is a program of its own and may raise anything
+            why = f"raised {type(error).__name__}: {(str(error) or '?').splitlines()[0]}"
+        else:
+            if len(feet) == 1 and (head.count(video), feet[0].count(video)) == (1, 0):
+                return head, feet[0]
+            why = f"wrote {head + '?'.join(feet)!r}, where one {video} is expected in front of one question"
+        raise BackboneError(
+            f"{self.name}: its chat template cannot ask about a video ({why}): add the release's "
+            "chat_template.jinja (or chat_template.json) to the folder"
+        )
 
     def _render(self, turns: Sequence[tuple[str, str]], video: bool = False) -> str:
         messages: list[dict[str, Any]] = [

@@ -49,5 +49,4 @@ def pack(lvlm: HuggingFaceLVLM, video: Tensor, dialogs: Sequence[Sequence[Turn]]
 
 def _tail(lvlm: HuggingFaceLVLM, question: str) -> str:
     """The question and all that stands between it and its answer."""
-    rendered = lvlm.tokens.first(question, 0)
-    return rendered[rendered.rindex(question) :]
+    return question + lvlm.tokens.foot
