@@ -96,20 +96,47 @@ def test_report_is_one_well_formed_page_that_needs_nothing_beside_it(tmp_path: P
     turns = [("Any <anomaly>?", "Yes & no.", "Yes."), ("Where?", "At the center.", "")]
     path = tmp_path / "deep" / "report.html"
     cases = [case("clip 1", True, turns), case("clip 2", False, [("Q", "A", "")])]
-    write_report(path, "A <title>", RESULTS, cases, {"seed": "0"}, CURVES)
+    cases[0].why = "the median & more"
+    write_report(path, "A <title>", RESULTS, cases, {"seed": "0"}, CURVES, ["All is <well>."], "By rule.")
     html = path.read_text("utf-8")
     page = Page(html)
     assert page.open == []
     assert list(path.parent.iterdir()) == [path]
-    assert len(page.sources) == 1 + (3 * 4 + 1) + (2 * 4 + 1)  # the curves first
+    assert len(page.sources) == 2 + (3 * 4 + 1) + (2 * 4 + 1) + 1  # the first picture, the clips, the curves
     for source in page.sources:
         kind, data = source.split(";base64,")
         assert kind in ("data:image/jpeg", "data:image/png")
         assert cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR) is not None
     assert not re.search(r"https?://", html)
-    for shown in ("A <title>", "Any <anomaly>?", "Yes & no.", "0.612", "clip 2", "seed"):
+    for shown in (
+        "A <title>",
+        "Any <anomaly>?",
+        "Yes & no.",
+        "0.612",
+        "clip 2",
+        "seed",
+        "All is <well>.",
+        "median & more",
+        "By rule.",
+    ):
         assert shown in page.text
     assert page.text.count("reference") == 1 + page.text.count("where the reference")  # only where one is known
+
+
+def test_report_begins_with_picture_and_sentences_and_folds_wide_tables(tmp_path: Path) -> None:
+    wide: dict[str, Any] = {
+        "count": 3,
+        **dict.fromkeys(("yes_no", "bleu4", "bleu4_sentence", "rouge_l", "meteor"), 0.5),
+    }
+    wide["slots"] = {"class": 0.5, "action": 0.5}
+    results = {"T-VAU": {"test": {**RESULTS["T-VAU"]["test"], "text": {"judgement": wide}}}}
+    write_report(tmp_path / "r.html", "t", results, [case("c", True, [])], {"seed": "0"}, told=["First sentence."])
+    html = (tmp_path / "r.html").read_text()
+    order = ["<figure><img", "First sentence.", "<h2>Clips", "<h2>Scores", "<h2>What was run"]
+    assert [html.index(part) for part in order] == sorted(html.index(part) for part in order)
+    folded = re.findall(r"<details>.*?</details>", html, re.S)
+    assert [("METEOR" in part, "Maps: frames" in part) for part in folded] == [(True, False)]
+    assert html.count('<table class="scores">') == 4
 
 
 def test_report_without_scores_and_clips_is_still_a_page(tmp_path: Path) -> None:

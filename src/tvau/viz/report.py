@@ -21,6 +21,7 @@ from tvau.viz.overlay import Image, contour, heat, image_of, key_indices, score_
 Results = Mapping[str, Mapping[str, Any]]  # method -> split -> {"frame": {...}, "pixel": {...}, "text": {task: {...}}}
 FLOOR = "floor (constant answer)"
 WIDEST = 480  # pixels of one picture in the report
+FOLDED = 9  # a table of more columns is folded
 MAPS = {  # part of the results -> title and columns of its table
     "frame": (
         "Maps: frames",
@@ -83,6 +84,7 @@ class Case:
     labels: NDArray[np.bool_] | None  # [T]; None where unknown
     turns: Sequence[tuple[str, str, str]] = ()  # question, answer, reference ("" where unknown)
     others: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)  # scores [T] of other methods
+    why: str = ""  # for what reason it is shown
 
 
 @dataclass(frozen=True)
@@ -200,12 +202,16 @@ def _small(picture: Image) -> Image:
     return np.asarray(cv2.resize(picture, (WIDEST, round(height * WIDEST / width)), interpolation=cv2.INTER_AREA))
 
 
-def _shown(case: Case) -> dict[str, Any]:
-    """What the page needs of a case: pictures as data URIs."""
+def _check(case: Case) -> None:
     sizes = {len(case.frames), len(case.pictures), len(case.heatmaps), len(case.scores)}
     sizes |= {len(part) for part in (case.mask, case.labels) if part is not None}
     if len(sizes) > 1 or 0 in sizes:
         raise DataError(f"case {case.name}: parts of {sorted(sizes)} frames; expected one number (1 or more) in all.")
+
+
+def _shown(case: Case) -> dict[str, Any]:
+    """What the page needs of a case: pictures as data URIs."""
+    _check(case)
     keys = key_indices(len(case.frames), 4)
     pictures = [_small(case.pictures[t]) for t in keys]
     rows = [("frame", pictures)]
@@ -222,6 +228,16 @@ def _shown(case: Case) -> dict[str, Any]:
     }
 
 
+def _first(case: Case) -> str:
+    """The hottest frame of a case under its heatmap, with the true outline, as a data URI."""
+    _check(case)
+    hottest = int(case.heatmaps.max((1, 2)).argmax())
+    height, width = case.pictures.shape[1:3]
+    large = cv2.resize(case.pictures[hottest], (WIDEST, round(height * WIDEST / width)), interpolation=cv2.INTER_CUBIC)
+    shown = heat(np.asarray(large), case.heatmaps[hottest])
+    return embedded(shown if case.mask is None else contour(shown, case.mask[hottest]))
+
+
 def write_report(
     path: Path,
     title: str,
@@ -229,6 +245,8 @@ def write_report(
     cases: Sequence[Case],
     about: Mapping[str, str] | None = None,
     curves: Curves | None = None,
+    told: Sequence[str] = (),
+    note: str = "",
 ) -> None:
     """Write one HTML page that needs nothing beside it; it appears whole or not at all.
 
@@ -236,9 +254,11 @@ def write_report(
         path: the file to write; its folder is made if needed.
         title: heading of the page.
         results: method -> split -> scores, see `tables`.
-        cases: clips to show, in order; their pictures are let go one after the other.
-        about: what was run, by name (data, seed, commands, time); shown first, line breaks kept.
+        cases: clips to show, in order; the first three are the page's picture.
+        about: what was run, by name (data, seed, commands, time); shown last, line breaks kept.
         curves: method -> split -> part -> curves, see `take_curves`.
+        told: the results in sentences, below the picture.
+        note: how the cases were chosen.
 
     Raises:
         DataError: a case whose parts have different lengths.
@@ -250,5 +270,9 @@ def write_report(
     page = environment.from_string(files("tvau.viz").joinpath("report.html").read_text(encoding="utf-8"))
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        known = {"about": about or {}, "tables": tables(results), "curves": drawn, "floor": FLOOR}
-        file.writelines(page.generate(title=title, cases=shown, **known))
+        known = {
+            "title": title, "first": [(_first(case), case) for case in cases[:3]], "told": told, "cases": shown,
+            "note": note, "tables": tables(results), "folded": FOLDED, "floor": FLOOR, "curves": drawn,
+            "about": about or {},
+        }  # fmt: skip
+        file.writelines(page.generate(**known))

@@ -1,0 +1,57 @@
+"""The results of a run in three sentences: how good the maps are, how good the words, and where least is gained."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from tvau.viz.report import Results
+
+OURS = "T-VAU"
+
+
+class Gain(NamedTuple):
+    """One score of one split beside the best that something simpler gets."""
+
+    what: str
+    split: str
+    ours: float
+    simple: float
+    name: str  # of what is simpler
+
+
+def sentences(results: Results) -> list[str]:
+    """At most three sentences; what a run did not measure is left out.
+
+    Args:
+        results: {method: {split: {"frame": {...}, "text": {...}}}}, ours under "T-VAU".
+    """
+    ours = results.get(OURS, {})
+    others = {method: splits for method, splits in results.items() if method != OURS}
+    maps, words = list(_maps(ours, others)), list(_words(ours))
+    told = [_told("Frames are ranked by the maps with an AUC of", maps), _told("Yes or No is right in", words)]
+    if gains := [*maps, *words]:
+        least = min(gains, key=lambda gain: gain.ours - gain.simple)
+        by = least.ours - least.simple
+        how = f"{by:.2f} above" if by > 0 else f"{-by:.2f} below" if by < 0 else "no better than"
+        told.append(f"Least is gained on {least.split} in {least.what}: {how} {least.name}.")
+    return [sentence for sentence in told if sentence]
+
+
+def _told(begin: str, gains: list[Gain]) -> str:
+    parts = [f"{gain.ours:.2f} on {gain.split} ({gain.name}: {gain.simple:.2f})" for gain in gains]
+    return f"{begin} {', '.join(parts)}." if parts else ""
+
+
+def _maps(ours: Mapping[str, Any], others: Mapping[str, Any]) -> Iterator[Gain]:
+    for split, scores in ours.items():
+        own = scores.get("frame", {}).get("micro_auc")
+        beside = {m: s[split]["frame"]["micro_auc"] for m, s in others.items() if s.get(split, {}).get("frame")}
+        if own is not None and beside:
+            name = max(beside, key=lambda method: beside[method])
+            yield Gain("frame AUC", split, own, beside[name], name)
+
+
+def _words(ours: Mapping[str, Any]) -> Iterator[Gain]:
+    for split, scores in ours.items():
+        judged = scores.get("text", {}).get("judgement", {})
+        if "yes_no" in judged and "yes_no" in judged.get("floor", {}):
+            yield Gain("Yes or No", split, judged["yes_no"], judged["floor"]["yes_no"], "a constant answer")
