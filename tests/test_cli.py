@@ -191,7 +191,7 @@ def test_predict_writes_overlay_scores_and_dialog_of_every_video(demo: Demo, dia
 
 
 def test_questions_replace_the_dialog(demo: Demo, dialog: Path, videos: Path) -> None:
-    out = predicted(demo, dialog, videos / "v0.mp4", "--questions", '["Is somebody running?", "Where?"]')
+    out = predicted(demo, dialog, videos / "v0.mp4", "--questions", "Is somebody running?", "Where?")
     windows = json.loads((out / "v0" / "dialog.json").read_text())["windows"]
     assert [turn["question"] for turn in windows[0]["turns"]] == ["Is somebody running?", "Where?"]
 

@@ -5,11 +5,16 @@ temporal patch), H and W pixels, H' and W' patches, D width of the language mode
 N anomaly prompts, L text tokens, V vocabulary.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, TypedDict, cast
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, cast
+
+if TYPE_CHECKING:  # help, and processes that draw, do without torch
+    from torch import Tensor
+
+Kind = Literal["shanghaitech", "ubnormal", "avenue", "ucsd_ped1", "ucsd_ped2", "folder"]  # of data sets that are read
+Source = Literal["auto", "ids", "masks", "tracks"]  # where the targets of dialogs come from
 
 RAGGED = ("boxes",)  # tensors whose number of rows differs from clip to clip
 
@@ -60,10 +65,12 @@ class Batch(TypedDict):
 
 def side_by_side(columns: Mapping[str, Sequence[Any]]) -> Batch:
     """A batch of what each clip has, by key; None stands for what a clip has not, and a key that none has is absent."""
+    import torch
+
     batch: dict[str, Any] = {}
     for key, values in columns.items():
         if any(value is not None for value in values):
-            stacked = key not in RAGGED and all(isinstance(value, Tensor) for value in values)
+            stacked = key not in RAGGED and all(isinstance(value, torch.Tensor) for value in values)
             batch[key] = torch.stack(list(values)) if stacked else list(values)
     return cast(Batch, batch)
 

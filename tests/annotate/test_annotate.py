@@ -17,7 +17,6 @@ from tvau.annotate.make import Settings, annotate_video
 from tvau.annotate.phrases import Description, motion, pointers, trajectory, yes
 from tvau.backbones import Qwen25VL
 from tvau.cli import main
-from tvau.commands import annotate as command
 from tvau.commands.annotate import annotate
 from tvau.data.dialogs import read_dialogs
 from tvau.data.kinds import open_layout
@@ -42,7 +41,7 @@ def test_tracks_become_dialogs_of_every_task(tmp_path: Path, capsys: pytest.Capt
     root = miniatures.shanghaitech(tmp_path / "shanghaitech", ["01_0014"], count=24)
     miniatures.tracks(root, ["01_0014"])
     out = tmp_path / "out"
-    main(["annotate", "shanghaitech", str(root), str(out), "--frames", "12", "--splits", '["test", "training"]'])
+    main(["annotate", "shanghaitech", str(root), str(out), "--frames", "12", "--splits", "test", "training"])
     said = read_dialogs(out / "dialogs.jsonl")
     by = {(d.video, d.first): d for d in said}
     assert "1 yes, 1 no" in capsys.readouterr().out  # as many No as Yes
@@ -103,7 +102,7 @@ def test_the_data_module_reads_what_was_made(tmp_path: Path) -> None:
 def test_a_stopped_run_goes_on_and_other_settings_start_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, out = miniatures.ucsd(tmp_path / "ucsd", masked=(1, 2, 3)), tmp_path / "out"
     made: list[str] = []
-    original = command.annotate_video
+    original = make.annotate_video
 
     def spy(layout: Any, name: str, *args: Any) -> Any:
         if name == "Test003" and not made.count("Test002") > 1:
@@ -112,7 +111,7 @@ def test_a_stopped_run_goes_on_and_other_settings_start_anew(tmp_path: Path, mon
         made.append(name)
         return original(layout, name, *args)
 
-    monkeypatch.setattr(command, "annotate_video", spy)
+    monkeypatch.setattr(make, "annotate_video", spy)
     with pytest.raises(KeyboardInterrupt):
         annotate("ucsd_ped2", str(root), str(out), frames=6)
     assert not (out / "dialogs.jsonl").exists()

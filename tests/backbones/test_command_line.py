@@ -20,7 +20,7 @@ def test_both_stages_take_a_step(demo: Demo, family: str) -> None:
     folder, run = write(FAMILIES[family], demo.folder / family), demo.folder / "runs" / family
     height, width = FAMILIES[family].size
     short = [
-        f"--model.backbone.checkpoint={folder}", "--data.root=world", "--data.frames=4",
+        f"--backbone={folder}", "--data.root=world", "--data.frames=4",
         f"--data.size=[{height},{width}]", "--data.batch_size=1", "--data.num_workers=0", "--trainer.max_steps=1",
         "--trainer.limit_val_batches=0", "--trainer.num_sanity_val_steps=0", "--trainer.logger=false",
         "--trainer.precision=32-true", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false",
@@ -42,23 +42,31 @@ def test_both_stages_take_a_step(demo: Demo, family: str) -> None:
     assert all(moved)
 
 
-def test_a_checkpoint_given_beside_a_preset_changes_that_alone(
-    demo: Demo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_backbone_in_one_word_replaces_the_whole(demo: Demo, tmp_path: Path) -> None:
     folder = write(FAMILIES["smolvlm"], tmp_path / "other")
-    shipped = f"--config={demo.configs / 'heatmap'}.yaml"
-    for words, blocks in (([], "blocks: null"), (["--model.backbone", str(demo.preset)], "blocks:\n        - 1\n")):
-        with pytest.raises(SystemExit):
-            demo.main("fit", shipped, *words, "--model.backbone.checkpoint", str(folder), "--print_config")
-        printed = capsys.readouterr().out
-        assert f"checkpoint: {folder}" in printed
-        assert blocks in printed
+    preset = tmp_path / "preset.yaml"
+    preset.write_text(f"class_path: tvau.backbones.load\ninit_args: {{checkpoint: {folder}, blocks: [2]}}\n")
+    for word, blocks in ((folder, None), (preset, (2,))):
+        cli = demo.main(
+            "fit",
+            f"--config={demo.configs / 'heatmap'}.yaml",
+            f"--backbone={word}",
+            "--data.root=world",
+            "--trainer.fast_dev_run=true",
+            "--data.frames=4",
+            "--data.batch_size=1",
+            "--data.num_workers=0",
+            "--data.size=[64,64]",
+        )
+        backbone = cli.model.model.backbone
+        assert backbone.name.startswith("smolvlm:")
+        assert blocks in (None, tuple(backbone.blocks))
 
 
 @pytest.mark.parametrize(
     ("word", "message"),
-    [("--model.backbone.checkpoint={}/llava", "llava model: expected one of qwen2_vl"),
-     ("--model.backbone.checkpoint={}/absent", "neither a checkpoint folder nor a hub id"),
+    [("--backbone={}/llava", "llava model: expected one of qwen2_vl"),
+     ("--backbone={}/absent", "neither a checkpoint folder nor a hub id"),
      ("--model.backbone.blocks=[1,9]", "expected numbers from 1 to 6"),
      ("--model.backbone.options.trust_remote_code=true", "trust_remote_code is not allowed"),
      ("--data.frames=3", "clips of 3 frames"), ("--model.backbone.size=[20,20]", "multiples of 16")],
@@ -67,7 +75,7 @@ def test_bad_input_ends_in_one_line(demo: Demo, tmp_path: Path, word: str, messa
     (tmp_path / "llava").mkdir()
     (tmp_path / "llava" / "config.json").write_text('{"model_type": "llava"}')
     word = word.format(tmp_path)
-    preset = [] if "checkpoint" in word else [f"--model.backbone={demo.preset}"]
+    preset = [] if "--backbone" in word else [f"--model.backbone={demo.preset}"]
     with pytest.raises(SystemExit) as stop:
         demo.main("fit", f"--config={demo.configs / 'heatmap'}.yaml", *preset, "--data.root=world",
                   "--data.num_workers=0", "--data.batch_size=1", word)  # fmt: skip

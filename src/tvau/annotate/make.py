@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 from tvau.annotate import phrases
 from tvau.annotate.consistency import faults
@@ -21,8 +21,8 @@ from tvau.data.stacks import MatStack
 from tvau.data.traces import Trace, box_traces, id_traces, relative_speed
 from tvau.data.video import Video, open_video
 from tvau.errors import DataError
+from tvau.types import Source
 
-Source = Literal["auto", "ids", "masks", "tracks"]
 ENOUGH = 3  # frames in which a target has to be visible in a window, so that the window says yes
 
 

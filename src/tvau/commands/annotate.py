@@ -10,24 +10,17 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 from tqdm import tqdm
 
-from tvau.annotate.describe import LVLMDescriber
-from tvau.annotate.gather import gather, save
-from tvau.annotate.known import Attributes, read_attributes
-from tvau.annotate.make import Settings, Source, annotate_video, finished
-from tvau.backbones import VideoLVLM
-from tvau.data.kinds import Kind, open_layout
-from tvau.data.module import spaced
+from tvau.types import Kind, Source
 
 
 def annotate(
     kind: Kind,
     root: str,
     out: str,
-    describer: VideoLVLM | Literal["none"] = "none",
+    describer: str = "none",
     frames: int = 16,
     stride: int = 1,
     hop: int | None = None,
@@ -47,7 +40,8 @@ def annotate(
         kind: which data set; "folder" is any folder of videos with masks.
         root: its folder.
         out: folder for dialogs.jsonl, rejected.jsonl and statistics.json; may be `root` itself.
-        describer: a backbone preset that describes each target, or "none": known categories and attributes only.
+        describer: the LVLM that describes each target, by a preset's file, a folder or a hub id, or "none": known
+            categories and attributes only.
         frames: frames of a clip; a dialog is about `frames` x `stride` frames of the video.
         stride: distance between the frames of a clip.
         hop: distance between the starts of clips, in sampled frames; null: clips do not overlap.
@@ -62,8 +56,16 @@ def annotate(
         limit: at most this many videos, evenly spaced; null takes all.
         seed: of the phrasings.
     """
+    from tvau.annotate.describe import LVLMDescriber
+    from tvau.annotate.gather import gather, save
+    from tvau.annotate.known import Attributes, read_attributes
+    from tvau.annotate.make import Settings, annotate_video, finished
+    from tvau.backbones.preset import load_preset
+    from tvau.data.kinds import open_layout
+    from tvau.data.module import spaced
+
     layout = open_layout(kind, root, tracks)
-    speaker = None if describer == "none" else LVLMDescriber(describer, size)
+    speaker = None if describer == "none" else LVLMDescriber(load_preset(describer), size)
     known: Attributes = read_attributes(Path(attributes)) if attributes else {}
     settings = Settings(
         frames, stride, hop, targets, look, seed, speaker.name if speaker else "none",

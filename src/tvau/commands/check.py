@@ -13,12 +13,13 @@ from tqdm import tqdm
 
 from tvau.data.boxes import BoxTrack
 from tvau.data.images import frame_files
-from tvau.data.kinds import Kind, open_layout
+from tvau.data.kinds import open_layout
 from tvau.data.layout import Layout
 from tvau.data.masks import IdMaps, Labels, Truth
 from tvau.data.stacks import MatStack
 from tvau.data.video import Size, open_video
 from tvau.errors import DataError
+from tvau.types import Kind
 
 PROBES = 4  # masks that are looked at in a video, beside those where its labels change
 

@@ -10,14 +10,15 @@ import numpy as np
 
 from tvau.annotate.describe import target_mask
 from tvau.annotate.gather import save
-from tvau.annotate.make import Source, find_targets
+from tvau.annotate.make import find_targets
 from tvau.data.dialogs import Dialog, read_dialogs
 from tvau.data.images import Image, resize
-from tvau.data.kinds import Kind, open_layout
+from tvau.data.kinds import open_layout
 from tvau.data.layout import Layout
 from tvau.data.module import spaced
 from tvau.data.traces import Trace
 from tvau.data.video import open_video
+from tvau.types import Kind, Source
 
 COLOURS = ((64, 224, 255), (255, 196, 0), (255, 96, 200), (120, 255, 120))  # of the targets, in order
 STYLE = (

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from tvau.world import SETS, write
+from tvau.errors import OptionError
 
 
 def synth(
@@ -18,6 +18,10 @@ def synth(
         workers: processes that draw.
         scale: 0.5 gives half as many videos.
     """
+    from tvau.world import SETS, write
+
+    if not 0 < scale <= 100 or workers < 1:
+        raise OptionError(f"--scale {scale:g}, --workers {workers}: expected 0 < scale <= 100 and a worker")
     splits = SETS[set]
     counts = {name: max(round(split.videos * scale), 2) for name, split in splits.items()}
     write(Path(root), counts, seed, workers=workers, splits=splits)

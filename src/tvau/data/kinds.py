@@ -1,15 +1,12 @@
 """The kinds of data sets that are read, each by its name on the command line."""
 
-from typing import Literal
-
 from tvau.data.avenue import AvenueFiles
 from tvau.data.folder import FolderFiles
 from tvau.data.layout import Layout
 from tvau.data.shanghaitech import ShanghaiTechFiles
 from tvau.data.ubnormal import UBnormalFiles
 from tvau.data.ucsd import UCSDPedFiles
-
-Kind = Literal["shanghaitech", "ubnormal", "avenue", "ucsd_ped1", "ucsd_ped2", "folder"]
+from tvau.types import Kind
 
 
 def open_layout(kind: Kind, root: str, tracks: str | None = None) -> Layout:

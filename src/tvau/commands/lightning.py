@@ -1,0 +1,73 @@
+"""LightningCLI as fit, validate, test and predict use it; every Trainer flag, logger, strategy and callback works."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from lightning import LightningDataModule, LightningModule
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from tvau.backbones.preset import stated
+from tvau.shell import Parser
+from tvau.tasks.base import read_checkpoint
+
+QUIET = (  # a user can do nothing about them
+    r".*module\(s\) in eval mode",  # a frozen LVLM stays in evaluation mode on purpose
+    r"The ``compute`` method of metric",  # of many processes one may see no clip of a split
+    r"(?s).*skip_none", r".*treespec",  # Lightning's own code
+    r"LightningCLI's args parameter",  # the words are the shell's own
+)  # fmt: skip
+
+
+class ArgumentParser(LightningArgumentParser, Parser):
+    """Lightning's, with our errors."""
+
+
+class CommandLine(LightningCLI):
+    """LightningCLI with short flags for what is asked for most."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds our own flags; `before_instantiate_classes` hands them on."""
+        parser.add_argument("--backbone", type=str, help="another LVLM: a preset's file, a checkpoint folder, a hub id")
+        parser.add_argument("--questions", type=str, nargs="+", help="asked instead of the usual dialog")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Reads the words and sets what our own flags stand for."""
+        super().parse_arguments(parser, args)
+        given = self.config[self.config.subcommand]
+        if given.ckpt_path not in (None, "best", "last", "hpc") and not given.ckpt_path.startswith("registry"):
+            read_checkpoint(given.ckpt_path)  # an error of ours, before Lightning opens it
+        if self.config.subcommand != "fit" and not any(word.startswith("--trainer.logger") for word in args):
+            given.trainer.logger = (
+                False  # results are files of their own; only `fit` logs, unless a logger is asked for
+            )
+        if given.backbone:
+            given.model.init_args.backbone = stated(given.backbone)
+        if given.questions:
+            given.model.init_args.questions = given.questions
+
+    def before_fit(self) -> None:
+        """Says what is trained, in place of Lightning's table of parts."""
+        sizes = [(weight.numel(), weight.requires_grad) for weight in self.model.parameters()]
+        trained, every = sum(size for size, learns in sizes if learns), sum(size for size, _ in sizes)
+        self.trainer.print(f"{type(self.model).__name__}: {trained:,} of {every:,} parameters are trained")
+
+
+def run(command: str, words: Sequence[str]) -> LightningCLI:
+    """One command of LightningCLI, with the words behind its name; `--help-all` is its own help."""
+    for message in QUIET:
+        warnings.filterwarnings("ignore", message)
+    adverts = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    adverts.addFilter(lambda record: "Tip:" not in record.getMessage())
+    return CommandLine(
+        LightningModule,
+        LightningDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        args=[command, *("--help" if word == "--help-all" else word for word in words)],
+        save_config_kwargs={"overwrite": True},
+        trainer_defaults={"enable_model_summary": False},
+        parser_class=ArgumentParser,
+        parser_kwargs={"prog": "tvau"},
+    )
