@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import IO, Any
 from unittest import mock
 
 import pytest
@@ -37,7 +37,7 @@ class Fake:
         self.calls: list[tuple[str, str, str]] = []
         self.breaks: str | None = None
 
-    def __call__(self, args: Sequence[str], log: Path) -> None:
+    def __call__(self, args: Sequence[str], log: IO[bytes]) -> None:
         given = dict(word.removeprefix("--").split("=", 1) for word in args[1:])
         folder, seed = Path(given["trainer.default_root_dir"]), int(given["seed_everything"])
         self.calls.append((args[0], folder.parent.name, given["seed_everything"]))
@@ -157,7 +157,7 @@ def test_the_shipped_lines_run(checkpoint: Path, root: Path, tmp_path: Path) -> 
     """Localization with the tiny LVLM, commands in this process."""
     demo = Demo(tmp_path, checkpoint, root / "configs" / "tables" / "localization", videos=4)
 
-    def step(args: Sequence[str], log: Path) -> None:
+    def step(args: Sequence[str], log: IO[bytes]) -> None:
         demo.main(*args)
 
     small = [

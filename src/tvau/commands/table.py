@@ -5,26 +5,27 @@ and made.json, by which it is recognized. In a line's own config (not in base.ya
 the seed, that folder and `<out>`: so a line can begin with a checkpoint of another table.
 """
 
+import fcntl
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
 from tvau.commands.figures import Plan, read_plan, write_table
 from tvau.errors import DataError
 from tvau.files import whole
+from tvau.signals import Children
 
-Step = Callable[[Sequence[str], Path], None]  # runs a command of tvau, its output goes to a file
-CHECKPOINT = "last.ckpt"
+Step = Callable[[Sequence[str], IO[bytes]], None]  # runs a command of tvau, its output goes to a file
+CHECKPOINT, LOG = "last.ckpt", "log.txt"
 
 
 def table(
@@ -52,7 +53,8 @@ def table(
     numbers = [int(seed) for seed in _words(seeds, "seeds", str.isdecimal)]
     wanted = list(plan.lines) if lines is None else _words(lines, "lines", plan.lines.__contains__)
     place = Path(out) / Path(folder).resolve().name
-    step = in_process(max((os.cpu_count() or 1) // jobs, 1))
+    children = Children()
+    step = in_process(children, max((os.cpu_count() or 1) // jobs, 1))
     runs = [
         Run(plan, line, seed, place / line / str(seed), Path(out), set or []) for seed in numbers for line in wanted
     ]
@@ -73,8 +75,9 @@ def table(
     with ThreadPoolExecutor(max(jobs, 1)) as pool:
         try:
             list(pool.map(work, range(len(todo))))
-        except BaseException:  # ctrl-C reaches the running commands too; no other is begun
-            pool.shutdown(cancel_futures=True)
+        except BaseException:  # the running commands save what they have, and no other is begun
+            pool.shutdown(wait=False, cancel_futures=True)
+            children.stop()
             raise
     print(f"\n{write_table(plan, place, numbers)}\nresults: {place / 'table.md'}")
     if failed:
@@ -136,17 +139,30 @@ class Run:
         """Fits, where there is something to fit that is not there yet, and tests.
 
         Raises:
-            DataError: a command failed; its output is in the run's log.txt.
+            DataError: a command failed (its output is in the run's log.txt), or another table is at it.
         """
-        checkpoint = self.folder / CHECKPOINT
-        if not checkpoint.is_file():
-            shutil.rmtree(self.folder, ignore_errors=True)  # what an interrupted fit has left
         self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / LOG).open("ab") as log:
+            try:  # a command holds the lock too, as its output goes there: so does one that a killed table has left
+                fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise DataError(f"{self.folder} is in the hands of another process; wait for it, or stop it") from error
+            if not self.done():
+                self._make(step, log)
+
+    def _make(self, step: Step, log: IO[bytes]) -> None:
+        checkpoint = self.folder / CHECKPOINT
+        if not checkpoint.is_file():  # what an interrupted fit has left
+            for left in self.folder.iterdir():
+                if left.is_dir():
+                    shutil.rmtree(left)
+                elif left.name != LOG:
+                    left.unlink()
         with whole(self.folder / "made.json") as temporary:
             temporary.write_text(json.dumps(self.made(), indent=2))
         if self.plan.lines[self.line] and not checkpoint.is_file():
-            log = ["=lightning.pytorch.loggers.CSVLogger", f".save_dir={self.folder}", ".name=log", ".version=csv"]
-            step(["fit", *self.arguments(), *(f"--trainer.logger{word}" for word in log)], self.folder / "log.txt")
+            csv = ["=lightning.pytorch.loggers.CSVLogger", f".save_dir={self.folder}", ".name=log", ".version=csv"]
+            step(["fit", *self.arguments(), *(f"--trainer.logger{word}" for word in csv)], log)
             found = sorted(self.folder.rglob(CHECKPOINT))
             if len(found) != 1:
                 raise DataError(
@@ -155,7 +171,7 @@ class Run:
                 )
             os.replace(found[0], checkpoint)
         trained = [f"--ckpt_path={checkpoint}"] if checkpoint.is_file() else []
-        step(["test", *self.arguments(), "--trainer.logger=false", *trained], self.folder / "log.txt")
+        step(["test", *self.arguments(), "--trainer.logger=false", *trained], log)
 
     def arguments(self) -> list[str]:
         """The configs and flags of both commands."""
@@ -171,19 +187,16 @@ class Run:
         ]  # fmt: skip
 
 
-def in_process(cores: int) -> Step:
+def in_process(children: Children, cores: int) -> Step:
     """Each command in a process of its own, so that its peak memory is its own."""
 
-    def step(args: Sequence[str], log: Path) -> None:
+    def step(args: Sequence[str], log: IO[bytes]) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": str(cores)}
-        with log.open("ab") as file:
-            file.write(f"$ tvau {' '.join(args)}\n".encode())
-            file.flush()
-            code = subprocess.run(
-                [sys.executable, "-m", "tvau.cli", *args], stdout=file, stderr=file, env=environment, check=False
-            ).returncode
+        log.write(f"$ tvau {' '.join(args)}\n".encode())
+        log.flush()
+        code = children.run([sys.executable, "-m", "tvau.cli", *args], stdout=log, stderr=log, env=environment)
         if code:
-            last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1]
-            raise DataError(f"tvau {args[0]} ended with {code}: {last}; see {log}")
+            last = [line for line in Path(log.name).read_text(errors="replace").splitlines() if line.strip()][-1]
+            raise DataError(f"tvau {args[0]} ended with {code}: {last}; see {log.name}")
 
     return step

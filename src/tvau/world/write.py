@@ -17,6 +17,7 @@ from tqdm import tqdm
 from tvau.errors import DataError
 from tvau.files import whole
 from tvau.language import anomaly_turns
+from tvau.signals import deaf, end_quietly
 from tvau.world.facts import surroundings, targets, visible
 from tvau.world.kinds import kinds_of
 from tvau.world.plan import Plan, abnormal, plan
@@ -52,7 +53,9 @@ def write(
     bar = tqdm(total=len(todo), initial=len(todo) - len(waiting), desc="synthetic videos", disable=not progress)
     with bar:
         if workers > 1 and len(waiting) > 1:
-            with get_context("spawn").Pool(min(workers, len(waiting)), _quiet) as pool:
+            with deaf():
+                pool = get_context("spawn").Pool(min(workers, len(waiting)), _quiet)
+            with pool:  # ends its workers when it is left, whatever the reason
                 for _ in pool.imap_unordered(_make, waiting):
                     bar.update()
         else:
@@ -63,6 +66,7 @@ def write(
 
 
 def _quiet() -> None:
+    end_quietly()
     cv2.setNumThreads(1)
 
 
