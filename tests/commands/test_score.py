@@ -11,6 +11,8 @@ from sklearn.metrics import roc_auc_score
 
 from tvau.cli import main
 from tvau.commands.compare import experiment, latex
+from tvau.metrics.boxes import MapRule
+from tvau.viz.predictions import write_detections, write_scores
 from tvau.viz.report import Table
 
 
@@ -123,7 +125,137 @@ def test_bad_input_is_named(files: Files) -> None:
     assert "'b' is in one of them only" in failure(files.frames())
     for path in files.detections.iterdir():
         path.rename(path.with_name(f"x{path.name}"))
-    assert "none of its 3 files is called like a track file" in failure(files.boxes("--num-frames=60"))
+    assert "xa: a video without labels (3 of them)" in failure(files.boxes(f"--labels={files.labels}"))
+
+
+def test_detections_in_normal_videos_only(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "ab":
+        (files.detections / f"{name}.txt").unlink()
+    for known in ("--num-frames=60", f"--labels={files.labels}"):
+        result, said = printed(files.boxes(known), capsys)
+        assert (result["region"]["rbdc"], result["region"]["tbdc"]) == (0, 0)
+        assert "note: none of the 1 videos" in said
+
+
+def test_a_detector_that_looks_at_some_frames_only_is_told(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    result, said = printed(files.boxes("--num-frames=60"), capsys)
+    assert (result["region"]["true_frames"], result["region"]["true_frames_with_detections"]) == (20, 10)
+    assert "of the 20 frames with true boxes only 10 have detections" in said
+    assert "they lie in frames 2 apart" in said
+    for name in "ab":
+        rows = [f"{t},{t},0,{t + 9},9,0.9\n" for t in range(5, 15)]
+        (files.detections / f"{name}.txt").write_text("".join(rows))
+    assert "only" not in printed(files.boxes("--num-frames=60"), capsys)[1]
+
+
+def test_what_predict_leaves_is_read(files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = tmp_path / "predictions"
+    for name in "abc":
+        (made / name).mkdir(parents=True)
+        frames = np.arange(20)
+        heatmaps = np.zeros((20, 30, 40), np.float32)
+        for t in frames:
+            heatmaps[t, :10, t : t + 10] = 0.9 - t / 100
+        write_detections(made / name / "detections.txt", frames, heatmaps, MapRule(0.5), (30, 40))
+        values = np.loadtxt(files.scores / f"{name}.txt")
+        write_scores(made / name / "scores.csv", frames, values, 20, 25.0)
+        text = (made / name / "detections.txt").read_text()
+        if not text.startswith("frame"):
+            (made / name / "detections.txt").write_text(f"frame,x1,y1,x2,y2,score\n{text}")
+    args = ["score", f"--tracks={files.tracks}", f"--detections={made}", f"--labels={files.labels}"]
+    result, said = printed([*args, f"--frames={made}"], capsys)
+    assert result["region"]["detections"] == 60
+    assert result["region"]["true_frames_with_detections"] == 20
+    assert result["region"]["videos"] == 3
+    assert result["frame"]["micro_auc"] == pytest.approx(
+        printed(files.frames(), capsys)[0]["frame"]["micro_auc"], abs=2e-3
+    )  # six decimals make ties
+    assert "only" not in said
+    empty = tmp_path / "empty"
+    (empty / "a").mkdir(parents=True)
+    assert "nor a folder a video with detections.txt in it" in failure(files.boxes(f"--detections={empty}"))
+
+
+def test_scores_of_any_size_are_ranked(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = printed(files.frames(), capsys)[0]["frame"]
+    for path in files.scores.iterdir():
+        np.savetxt(path, 100 * np.loadtxt(path) - 30)
+    frame = printed(files.frames(), capsys)[0]["frame"]
+    for score in ("micro_auc", "macro_auc_both", "average_precision"):
+        assert frame[score] == expected[score]
+    assert "macro_auc_padded" not in frame  # it needs scores in [0, 1]
+    assert printed(files.frames("--smoothing=1"), capsys)[0]["frame"]["micro_auc"] > 0.5
+    (files.scores / "a.txt").write_text("nan\n" * 20)
+    assert "a.txt, line 1" in failure(files.frames())
+
+
+def test_one_array_of_all_videos(files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = printed(files.frames("--bootstrap=0"), capsys)[0]["frame"]
+    truth = json.loads(files.labels.read_text())
+    labels, scores = tmp_path / "labels.npy", tmp_path / "scores.npy"
+    np.save(labels, np.array([[int(x) for name in "abc" for x in truth[name]]], np.int8))  # (1, 60)
+    np.save(scores, np.concatenate([np.loadtxt(files.scores / f"{name}.txt") for name in "abc"]))
+    for given in ([files.scores, labels], [scores, files.labels]):
+        args = ["score", f"--frames={given[0]}", f"--labels={given[1]}", "--bootstrap=0"]
+        assert printed(args, capsys)[0]["frame"] == expected
+    alone = printed(["score", f"--frames={scores}", f"--labels={labels}"], capsys)[0]["frame"]
+    assert (alone["micro_auc"], alone["frames"]) == (expected["micro_auc"], 60)
+    assert not any("macro" in key or "videos" in key for key in alone)
+    assert printed(files.boxes(f"--labels={labels}"), capsys)[0]["region"]["frames"] == 60
+    np.save(labels, np.zeros(59))
+    assert "one array of 59 frames, but the 3 videos have 60" in failure(
+        ["score", f"--frames={files.scores}", f"--labels={labels}"]
+    )
+
+
+def test_files_beside_the_tracks(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    (files.tracks / "LICENSE.txt").write_text("CC BY-NC-ND 4.0")
+    expected = printed(files.boxes("--num-frames=60"), capsys)[0]["region"]
+    assert (expected["videos"], expected["tracks"]) == (3, 2)
+    for path in files.tracks.glob("?.txt"):
+        path.write_text("track_id,frame,x1,y1,x2,y2\n" + path.read_text())
+    assert printed(files.boxes("--num-frames=60"), capsys)[0]["region"] == expected
+
+
+def test_swapped_columns_get_a_hint(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "swapped?" not in printed(files.boxes("--num-frames=60"), capsys)[1]
+    for name in "ab":
+        (files.tracks / f"{name}.txt").write_text("".join(f"{t},0,{t},0,{t + 9},9\n" for t in range(5, 15)))
+    assert "are track and frame swapped?" in printed(files.boxes("--num-frames=60"), capsys)[1]
+    (files.tracks / "b.txt").write_text("".join(f"{t},70,{t},0,{t + 9},9\n" for t in range(5, 15)))
+    assert "are track and frame swapped?" in failure(files.boxes(f"--labels={files.labels}"))
+
+
+def test_ramachandras_tracks(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = printed(files.boxes("--num-frames=60"), capsys)[0]["region"]
+    for name in "ab":
+        (files.tracks / f"{name}.txt").unlink()
+        rows = [f"{t + 1:03d}.tif 0 {t + 5} 5 10 10\n" for t in range(5, 15)]
+        (files.tracks / f"{name}_gt.txt").write_text("".join(rows))
+    assert printed(files.boxes("--num-frames=60"), capsys)[0]["region"] == expected
+    (files.tracks / "b_gt.txt").write_text("900.tif 0 5 5 10 10\n")
+    assert "a box in frame 899 from 0" in failure(files.boxes(f"--labels={files.labels}"))
+
+
+def test_results_of_each_video_and_track(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    (files.detections / "b.txt").write_text("7,90,90,99,99,0.95\n")
+    args = files.boxes(*files.frames("--details=true", "--bootstrap=0")[1:])
+    result, _ = printed(args, capsys)
+    a, b = result["region"]["by_track"]
+    assert (a["video"], a["track"], a["boxes"], a["first"], a["last"]) == ("a", 0, 10, 5, 14)
+    assert a["found_from"] == pytest.approx(0.84)  # frame 6, one box of ten
+    assert (b["video"], b["found_from"], b["fpr"]) == ("b", None, None)
+    videos = result["region"]["by_video"]
+    assert [(v["boxes"], v["detections"], v["false"]) for v in videos.values()] == [
+        (10, 10, 5),
+        (10, 1, 1),
+        (0, 10, 10),
+    ]
+    assert videos["a"]["tbdc"] > videos["b"]["tbdc"] == 0
+    truth = [int(x) for x in json.loads(files.labels.read_text())["b"]]
+    auc = roc_auc_score(truth, np.loadtxt(files.scores / "b.txt"))
+    assert result["frame"]["by_video"]["b"]["auroc"] == pytest.approx(auc)
+    assert result["frame"]["by_video"]["c"] == {"frames": 20, "abnormal_frames": 0}
 
 
 # ---- compare ----

@@ -54,10 +54,19 @@ def test_undefined_scores_are_nan_in_functions_and_absent_in_the_metric() -> Non
     assert (result["frames"], result["videos"], result["videos_both"]) == (2, 1, 0)
 
 
-@pytest.mark.parametrize("bad", [1.5, -0.1, float("nan"), float("inf")])
-def test_scores_outside_the_unit_interval_are_refused(bad: float) -> None:
-    with pytest.raises(DataError, match=r"\[0, 1\]"):
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_scores_that_are_not_finite_are_refused(bad: float) -> None:
+    with pytest.raises(DataError, match="NaN or infinite"):
         micro_auc(np.array([0.5, bad]), np.array([0, 1]))
+
+
+def test_any_finite_scores_are_ranked_and_never_padded() -> None:
+    assert micro_auc(np.array([-3, 7, 5.0]), np.array([0, 1, 0])) == 1
+    assert np.isnan(macro_auc([(np.array([-3, 7.0]), np.array([0, 1]))]).padded)
+
+
+@pytest.mark.parametrize("bad", [1.5, -0.1, float("nan"), float("inf")])
+def test_scores_of_maps_outside_the_unit_interval_are_refused(bad: float) -> None:
     with pytest.raises(DataError, match=r"\[0, 1\]"):
         FrameScores().update(["a"], torch.arange(2)[None], torch.tensor([[0.5, bad]]), torch.tensor([[False, True]]))
 

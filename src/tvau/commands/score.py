@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tvau.data.tracks import is_notice
 from tvau.errors import DataError
 from tvau.files import whole
-from tvau.metrics.files import read_detections, read_series, read_track_boxes, video_files
+from tvau.metrics.details import frame_details, region_details
+from tvau.metrics.files import WHOLE, read_detections, read_series, read_track_boxes, split, video_files
 from tvau.metrics.frame import frame_summary, smooth
 from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.region import ALPHA, BETA, Detections, Tracks, match
 from tvau.metrics.region_scores import summary
 from tvau.viz.curves import draw_curves, take_curves
 from tvau.viz.report import score_table
+
+FEW = 5  # frames with detections, of which nothing can be said
 
 
 def score(
@@ -30,38 +34,56 @@ def score(
     smoothing: float = 0.0,
     bootstrap: int = SAMPLES,
     plot: str | None = None,
+    details: bool = False,
 ) -> None:
     """Scores files in the field's text formats: RBDC and TBDC of boxes, AUC and average precision of frames.
 
-    JSON goes to standard output, the table to standard error. Boxes need `--tracks` and `--detections`, and the number
-    of frames of ALL test videos: by `--num-frames`, or by `--labels`, which then also allow intervals. Frames need
-    `--frames` and `--labels`.
+    JSON goes to standard output, table and notes to standard error. Boxes need `--tracks` and `--detections`, and the
+    number of frames of ALL test videos: by `--num-frames`, or by `--labels`, which then also allow intervals. Frames
+    need `--frames` and `--labels`.
 
     Args:
         tracks: folder with a file a video, lines `track_id,frame,x1,y1,x2,y2`; a video without a file is normal.
-        detections: folder with a file a video of the same name, lines `frame,x1,y1,x2,y2,score`; may be empty.
+            Ramachandra's files, Test001_gt.txt, are read, too.
+        detections: folder with a file a video of the same name, lines `frame,x1,y1,x2,y2,score`; a file may be empty.
+            Or the folder that `tvau predict` made.
         num_frames: of all test videos together, normal ones too.
-        frames: scores of frames in [0, 1]: a folder with a file a video (a number a line, or .npy), or a JSON file.
+        frames: scores of frames: a folder with a file a video (a number a line, or .npy), a JSON file, the folder that
+            `tvau predict` made, or one .npy of the frames of all videos, which follow one another in the order of their
+            names. Scores outside [0, 1] have no padded macro AUC.
         labels: 0 or 1 for each frame of every test video, in the same ways.
         alpha: share of its boxes from which a track is found.
         beta: IoU from which a detection finds a box.
         smoothing: width in frames of the Gaussian over frame scores; choose it on validation videos.
         bootstrap: resamplings of the videos behind the 95 % intervals; 0: none.
         plot: picture of the curves to write (.png, .pdf or .svg).
+        details: also the results of each video and of each track, in the JSON.
     """
+    for folder in filter(None, (tracks, detections, frames, labels)):
+        if Path(folder).is_dir() and (notices := [path.name for path in Path(folder).iterdir() if is_notice(path)]):
+            _note(f"left out of {folder}: {', '.join(sorted(notices))}")
     truth = None if labels is None else read_series(Path(labels), "labels")
-    if (tracks is None) != (detections is None):
-        raise DataError("boxes need both --tracks and --detections.")
     if frames is not None and truth is None:
         raise DataError("--frames needs --labels: 0 or 1 for each frame of every test video.")
+    said = None if frames is None else read_series(Path(frames), "scores")
+    if truth is not None and said is not None:
+        if WHOLE in truth and WHOLE not in said:
+            truth = split(truth[WHOLE], {name: len(values) for name, values in said.items()}, str(labels))
+        elif WHOLE in said and WHOLE not in truth:
+            said = split(said[WHOLE], {name: len(values) for name, values in truth.items()}, str(frames))
+    if (tracks is None) != (detections is None):
+        raise DataError("boxes need both --tracks and --detections.")
     if tracks is None and frames is None:
         raise DataError("nothing to score; give --tracks and --detections, or --frames and --labels.")
     parts: dict[str, Any] = {}
-    if frames is not None and truth is not None:
-        parts["frame"] = _frames(read_series(Path(frames), "scores"), truth, frames, smoothing, bootstrap)
+    if said is not None and truth is not None:
+        parts["frame"] = _frames(said, truth, str(frames), smoothing, bootstrap, details)
     if tracks is not None and detections is not None:
         lengths = None if truth is None else {name: len(values) for name, values in truth.items()}
-        parts["region"] = _regions(Path(tracks), Path(detections), num_frames, lengths, (alpha, beta), bootstrap)
+        if lengths is not None and WHOLE in lengths:  # how long each video is, nobody says
+            num_frames, lengths = num_frames or lengths[WHOLE], None
+        options = (alpha, beta), bootstrap, details
+        parts["region"] = _regions(Path(tracks), Path(detections), num_frames, lengths, *options)
         parts["region"] |= {"alpha": alpha, "beta": beta}
     results = {Path(detections or frames or "").stem: {"all": parts}}
     curves = take_curves(results)
@@ -85,6 +107,7 @@ def _frames(
     source: str,
     smoothing: float,
     bootstrap: int,
+    details: bool,
 ) -> dict[str, Any]:
     if scores.keys() != truth.keys():
         one = sorted(scores.keys() ^ truth.keys())[0]
@@ -93,7 +116,11 @@ def _frames(
     for name, values in scores.items():
         if len(values) != len(truth[name]):
             raise DataError(f"{source}: {len(values)} scores of {name}, but {len(truth[name])} labels.")
-    return frame_summary([(smooth(scores[name], smoothing), truth[name] > 0) for name in sorted(scores)], bootstrap)
+    videos = {name: (smooth(scores[name], smoothing), truth[name] > 0) for name in sorted(scores)}
+    result = frame_summary([*videos.values()], bootstrap)
+    if WHOLE in scores:  # where one video ends and the next begins, nobody says
+        return {key: value for key, value in result.items() if "macro" not in key and "videos" not in key}
+    return result | ({"by_video": frame_details(videos)} if details else {})
 
 
 def _regions(
@@ -103,13 +130,14 @@ def _regions(
     lengths: dict[str, int] | None,
     shares: tuple[float, float],
     bootstrap: int,
+    details: bool,
 ) -> dict[str, Any]:
-    true, found = video_files(tracks), video_files(detections)
+    true = {name.removesuffix("_gt"): path for name, path in video_files(tracks).items()}
+    found = video_files(detections, inside="detections.txt")
     names = sorted(true.keys() | found.keys() if lengths is None else lengths)
     if not true.keys() & found.keys():
-        example = next(iter(true.values())).name
-        raise DataError(f"{detections}: none of its {len(found)} files is called like a track file, such as {example}; "
-                        "expected the same name for the same video.")  # fmt: skip
+        _note(f"none of the {len(found)} videos of {detections} is one with tracks, such as {next(iter(true))}: all "
+              "detections are false; the same video needs the same name")  # fmt: skip
     if foreign := sorted((true.keys() | found.keys()) - set(names)):
         raise DataError(
             f"{foreign[0]}: a video without labels ({len(foreign)} of them); give the labels of all videos."
@@ -132,11 +160,35 @@ def _regions(
 
     boxes, said = table(true, read_track_boxes), table(found, read_detections)
     video, track, frame = boxes[:, :3].astype(np.int64).T
-    matches = match(
-        Detections(said[:, 0].astype(np.int64), said[:, 1].astype(np.int64), said[:, 2:6], said[:, 6]),
-        Tracks(video, track, frame, boxes[:, 3:]),
-        *shares,
-    )
+    predicted = Detections(said[:, 0].astype(np.int64), said[:, 1].astype(np.int64), said[:, 2:6], said[:, 6])
+    known = Tracks(video, track, frame, boxes[:, 3:])
+    matches = match(predicted, known, *shares)
+    if len(np.unique(boxes[:, :2], axis=0)) > len(np.unique(boxes[:, [0, 2]], axis=0)):
+        _note(f"{tracks}: more tracks than frames; are track and frame swapped? Expected track_id,frame,x1,y1,x2,y2")
+    covered = _coverage(predicted, known)
     # without labels nobody knows which video has how many frames, so none can be drawn
     counts = np.full(len(names), total / len(names)) if lengths is None else np.array(ends, float)
-    return {**summary(matches, counts, total, 0 if lengths is None else bootstrap), "detections": len(said)}
+    result = summary(matches, counts, total, 0 if lengths is None else bootstrap)
+    result |= {"detections": len(said), "true_frames": covered[0], "true_frames_with_detections": covered[1]}
+    if details:
+        of = region_details(names, predicted, known, matches, total, None if lengths is None else counts)
+        result |= {"by_video": of["videos"], "by_track": of["tracks"]}
+    return result
+
+
+def _coverage(detections: Detections, tracks: Tracks) -> tuple[int, int]:
+    """Frames with true boxes, and how many of them have a detection; says where only some frames seem looked at."""
+    seen = np.unique(np.stack([detections.video, detections.frame], 1), axis=0)
+    true = set(zip(tracks.video.tolist(), tracks.frame.tolist(), strict=True))
+    covered = len(true & set(map(tuple, seen.tolist())))
+    if covered < len(true):
+        gaps = np.diff(seen, axis=0)
+        step = int(np.gcd.reduce(gaps[gaps[:, 0] == 0, 1])) if len(seen) > FEW else 1
+        more = f"; they lie in frames {step} apart: detect in all frames, or fill those between"
+        _note(f"of the {len(true)} frames with true boxes only {covered} have detections; boxes of the others count as "
+              f"missed{more if step > 1 else ''}")  # fmt: skip
+    return len(true), covered
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)

@@ -3,21 +3,29 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from csv import DictReader
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tvau.data.tracks import read_text
-from tvau.errors import DataError
+from tvau.data.boxes import read_ucsd_tracks
+from tvau.data.tracks import is_notice, read_text
+from tvau.errors import DataError, shown
 
 TRACK = ("track_id", "frame", "x1", "y1", "x2", "y2")
 DETECTION = ("frame", "x1", "y1", "x2", "y2", "score")
 ENDINGS = (".txt", ".csv")
+WHOLE = ""  # the name under which one array of the frames of all videos stands
 
 
-def video_files(folder: Path, endings: Sequence[str] = ENDINGS) -> dict[str, Path]:
-    """The files of a folder by the name of their video, sorted; what is called readme is passed over.
+def video_files(folder: Path, endings: Sequence[str] = ENDINGS, inside: str = "") -> dict[str, Path]:
+    """The files of a folder by the name of their video, sorted; a readme or license is passed over.
+
+    Args:
+        folder: with a file a video or, as `tvau predict` leaves it, a folder a video.
+        endings: of the files.
+        inside: the file in a video's folder that is meant; "": there are no such folders.
 
     Raises:
         DataError: no such folder, no file, or two files of one video.
@@ -26,13 +34,16 @@ def video_files(folder: Path, endings: Sequence[str] = ENDINGS) -> dict[str, Pat
         raise DataError(f"{folder}: no such folder; expected one with a file a video ({', '.join(endings)}).")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in endings or path.name.startswith(".") or path.stem.lower() == "readme":
+        if path.suffix.lower() not in endings or path.name.startswith(".") or is_notice(path) or path.is_dir():
             continue
         if path.stem in found:
             raise DataError(f"{path} and {found[path.stem].name} are both files of the video {path.stem}; keep one.")
         found[path.stem] = path
+    if not found and inside:
+        found = {path.parent.relative_to(folder).as_posix(): path for path in sorted(folder.glob(f"*/**/{inside}"))}
     if not found:
-        raise DataError(f"{folder}: no file a video in there ({', '.join(endings)}).")
+        more = f", nor a folder a video with {inside} in it" if inside else ""
+        raise DataError(f"{folder}: no file a video in there ({', '.join(endings)}){more}.")
     return found
 
 
@@ -50,8 +61,11 @@ def _parsed(line: str, count: int) -> list[float]:
 
 
 def _rows(path: Path, columns: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The numbers [n, columns] of a file, and the line each comes from; blank lines are passed over."""
+    """The numbers [n, columns] of a file, and the line each comes from; blank lines and the header are passed over."""
     lines = read_text(path).split("\n")
+    first = next((at for at, line in enumerate(lines) if line.strip()), 0)
+    if re.sub(r"[#\s\"]", "", lines[first].lower()) == ",".join(columns):
+        lines[first] = ""
     numbers = np.array([i for i, line in enumerate(lines, start=1) if line.strip()], np.int64)
     try:  # fast; whatever it does not like, the loop below decides about, line by line
         rows = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None) if len(numbers) else np.empty((0, len(columns)))
@@ -64,10 +78,9 @@ def _rows(path: Path, columns: Sequence[str]) -> tuple[NDArray[np.float64], NDAr
         try:
             rows[at] = _parsed(lines[number - 1], len(columns))
         except ValueError as error:
-            line = lines[number - 1].strip()
-            shown = line if len(line) < 80 else f"{line[:77]}..."
             expected = "a number" if len(columns) == 1 else ",".join(columns)
-            raise DataError(f"{path}, line {number}: expected {expected}, not {shown!r} ({error}).") from error
+            line = shown(lines[number - 1].strip())
+            raise DataError(f"{path}, line {number}: expected {expected}, not {line} ({str(error)[:80]}).") from error
     return rows, numbers
 
 
@@ -86,7 +99,10 @@ def _read_boxes(
     _refuse(path, lines, np.any(rows[:, at : at + 2] > rows[:, at + 2 : at + 4], axis=1),
             "expected x1 <= x2 and y1 <= y2 (corners, not a corner and a size)")  # fmt: skip
     if frames is not None:
-        _refuse(path, lines, frame >= frames, f"the frame lies behind the last one, {frames - 1} (frames count from 0)")
+        why = f"the frame lies behind the last one, {frames - 1} (frames count from 0)"
+        if "track_id" in columns and len(rows) and rows[:, 0].max() < frames:
+            why += "; are track and frame swapped?"
+        _refuse(path, lines, frame >= frames, why)
     return rows, lines
 
 
@@ -106,9 +122,21 @@ def read_detections(path: Path, frames: int | None = None) -> NDArray[np.float64
 def read_track_boxes(path: Path, frames: int | None = None) -> NDArray[np.float64]:
     """Lines `track_id,frame,x1,y1,x2,y2` of one video, as [n, 6], in any order; arguments as `read_detections`.
 
+    Ramachandra's lines `frame_file track_id cx cy w h` (of UCSD Ped and Avenue) are read, too.
+
     Raises:
         DataError: a line that is no such thing, or a second box of a track in one frame; says which.
     """
+    if re.match(r"\s*[^\s,]+(\s+[^\s,]+){5}\s*$", next(filter(str.strip, read_text(path).split("\n")), "")):
+        found = [
+            (track.id, frame, x0, y0, max(x0, x1 - 1), max(y0, y1 - 1))
+            for track in read_ucsd_tracks(path)
+            for frame, (x0, y0, x1, y1) in track.boxes.items()
+        ]
+        last = max(frame for _, frame, *_ in found)
+        if frames is not None and last >= frames:
+            raise DataError(f"{path}: a box in frame {last} from 0, but the video ends with frame {frames - 1}.")
+        return np.array(found, np.float64)
     rows, lines = _read_boxes(path, TRACK, frames)
     _refuse(path, lines, (rows[:, 0] % 1 != 0) | (np.abs(rows[:, 0]) > 2**40), "the track is no whole number")
     again = np.ones(len(rows), bool)
@@ -121,23 +149,44 @@ def read_series(path: Path, what: str) -> dict[str, NDArray[np.float64]]:
     """One number a frame of many videos: scores or labels.
 
     Args:
-        path: a folder with a file a video, .npy (one dimension) or text with a number a line; or a .json file,
-            {video: [numbers] or a text of zeros and ones}.
+        path: a folder with a file a video, .npy (one dimension) or text with a number a line; the folder that `tvau
+            predict` made; a .json file, {video: [numbers] or a text of zeros and ones}; or one .npy or text file with
+            the frames of all videos one after the other, which is given the name `WHOLE`.
         what: "scores" or "labels", for errors.
 
     Raises:
-        DataError: a wrong file or line, scores outside [0, 1], labels other than 0 and 1; says which.
+        DataError: a wrong file or line, scores that are not finite, labels other than 0 and 1; says which.
     """
     if path.suffix.lower() == ".json":
         return {name: _in_range(v, what, f"{path}, {name}, frame") for name, v in _read_json(path).items()}
-    series = {}
-    for name, file in video_files(path, (*ENDINGS, ".npy")).items():
-        if file.suffix.lower() == ".npy":
-            series[name] = _in_range(_read_npy(file), what, f"{file}, frame")
-        else:
-            values, lines = _rows(file, ("value",))
-            series[name] = _in_range(values[:, 0], what, f"{file}, line", lines)
-    return series
+    files = {WHOLE: path} if path.is_file() else video_files(path, (*ENDINGS, ".npy"), "scores.csv")
+    return {name: _series(file, what) for name, file in files.items()}
+
+
+def split(values: NDArray[np.float64], lengths: Mapping[str, int], where: str) -> dict[str, NDArray[np.float64]]:
+    """One array of the frames of all videos, cut into videos; they follow one another in the order of their names.
+
+    Raises:
+        DataError: another number of frames.
+    """
+    names = sorted(lengths)
+    if len(values) != sum(lengths.values()):
+        raise DataError(f"{where}: one array of {len(values)} frames, but the {len(names)} videos have "
+                        f"{sum(lengths.values())} together.")  # fmt: skip
+    return dict(zip(names, np.split(values, np.cumsum([lengths[name] for name in names])[:-1]), strict=True))
+
+
+def _series(file: Path, what: str) -> NDArray[np.float64]:
+    if file.suffix.lower() == ".npy":
+        return _in_range(_read_npy(file), what, f"{file}, frame")
+    if file.name == "scores.csv":
+        try:
+            values = np.array([float(row["score"]) for row in DictReader(read_text(file).splitlines())])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{file}: expected the columns of `tvau predict`, with score ({error!r}).") from error
+        return _in_range(values, what, f"{file}, frame")
+    rows, lines = _rows(file, ("value",))
+    return _in_range(rows[:, 0], what, f"{file}, line", lines)
 
 
 def _in_range(
@@ -146,10 +195,10 @@ def _in_range(
     if not len(values):
         raise DataError(f"{where.rpartition(',')[0]}: no {what}; expected one number a frame.")
     labels = what == "labels"
-    wrong = ~np.isin(values, (0, 1)) if labels else ~((values >= 0) & (values <= 1))
+    wrong = ~np.isin(values, (0, 1)) if labels else ~np.isfinite(values)
     if wrong.any():
         at = int(np.flatnonzero(wrong)[0])
-        expected = "0 (normal) or 1 (abnormal)" if labels else "a score in [0, 1], the higher the more abnormal"
+        expected = "0 (normal) or 1 (abnormal)" if labels else "a finite number, the higher the more abnormal"
         raise DataError(f"{where} {at if lines is None else lines[at]}: {values[at]:g}; expected {expected}.")
     return values
 
@@ -159,6 +208,8 @@ def _read_npy(path: Path) -> NDArray[np.float64]:
         values = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: cannot be read as an npy file of numbers ({error}).") from error
+    if isinstance(values, np.ndarray) and values.ndim == 2 and 1 in values.shape:
+        values = values.ravel()  # as many keep the frames of all videos: (1, frames)
     if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind not in "biuf":
         shape = getattr(values, "shape", "an archive")
         raise DataError(f"{path}: expected one number a frame, in one dimension, not {shape}.")

@@ -37,7 +37,7 @@ def smooth(scores: NDArray[np.floating], width: float) -> NDArray[np.float64]:
         return values
     kernel = cv2.getGaussianKernel(2 * int(4 * width + 0.5) + 1, width)
     smoothed = cv2.sepFilter2D(values[None], cv2.CV_64F, kernel, np.ones(1), borderType=cv2.BORDER_REPLICATE)
-    return np.clip(np.asarray(smoothed[0], np.float64), 0, 1)
+    return np.clip(np.asarray(smoothed[0], np.float64), values.min(), values.max())  # rounding leads out of the range
 
 
 class MacroAUC(NamedTuple):
@@ -64,7 +64,9 @@ def _checked(scores: NDArray[Any], labels: NDArray[Any]) -> Video:
                         "of equal length. Give one score and one label for every frame.")  # fmt: skip
     if not np.isin(labels, (0, 1)).all():
         raise DataError(f"frame labels {np.unique(labels)[:5]}; expected 0 (normal) and 1 (abnormal) only.")
-    check_unit(torch.from_numpy(scores), "frame scores")
+    if not np.isfinite(scores).all():
+        raise DataError(f"frame scores: {int((~np.isfinite(scores)).sum())} of {scores.size} are NaN or infinite; "
+                        "expected finite numbers.")  # fmt: skip
     return scores, labels.astype(bool)
 
 
@@ -72,14 +74,14 @@ def micro_auc(scores: NDArray[Any], labels: NDArray[Any]) -> float:
     """AUC over all frames of all videos together.
 
     Args:
-        scores: float [N] in [0, 1].
+        scores: float [N], any finite numbers: only their order counts.
         labels: bool or 0/1 [N], True where abnormal.
 
     Returns:
         The area, NaN where the labels are all equal.
 
     Raises:
-        DataError: scores outside [0, 1] or not finite, unequal lengths, other labels.
+        DataError: scores that are not finite, unequal lengths, other labels.
     """
     return _auc(*_checked(scores, labels))
 
@@ -97,7 +99,7 @@ def macro_auc(videos: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> MacroAUC:
     """Mean of the AUC over videos, each given as (scores [N], labels [N]).
 
     The padded convention (Georgescu et al., TPAMI 2021) defines a value for a video of one class too, and gives an
-    all-abnormal video about 1 whatever the detector does: read it beside `both`.
+    all-abnormal video about 1 whatever the detector does: read it beside `both`. It is NaN for scores outside [0, 1].
     """
     checked = [_checked(*video) for video in videos]
     padded, both = _by_video(checked)
@@ -106,7 +108,9 @@ def macro_auc(videos: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> MacroAUC:
 
 
 def _by_video(videos: Sequence[Video]) -> NDArray[np.float64]:
-    """AUC of each video, padded and as it is (NaN for one class): [2, videos]."""
+    """AUC of each video, padded (NaN for scores outside [0, 1]) and as it is (NaN for one class): [2, videos]."""
+    if any(len(scores) and not 0 <= scores.min() <= scores.max() <= 1 for scores, _ in videos):
+        return np.array([[np.nan] * len(videos), [_auc(*video) for video in videos]])
     padded = [_auc(np.r_[0.0, scores, 1.0], np.r_[False, labels, True]) for scores, labels in videos]
     return np.array([padded, [_auc(*video) for video in videos]])
 
@@ -177,10 +181,10 @@ def frame_summary(videos: Sequence[Video], bootstrap: int = 0) -> dict[str, Any]
     """All scores of frames: micro_auc, macro_auc_padded, macro_auc_both, average_precision, and what is behind them.
 
     Also interval (by the name of the score), curves (roc), frames, abnormal_frames, videos and videos_both; undefined
-    scores are left out, and without a video everything but the counts.
+    scores are left out, and without a video everything but the counts. The padded convention needs scores in [0, 1].
 
     Raises:
-        DataError: scores outside [0, 1] or not finite, unequal lengths, other labels.
+        DataError: scores that are not finite, unequal lengths, other labels.
     """
     checked = [_checked(*video) for video in videos]
     scores = np.concatenate([np.empty(0), *(video[0] for video in checked)])
