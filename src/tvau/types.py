@@ -32,7 +32,7 @@ class Sample(TypedDict):
     """One clip as a data set yields it: raw frames and words, no tokenizer, no normalization."""
 
     video: Tensor  # uint8 [T, 3, H, W], RGB
-    frames: Tensor  # int64 [T], 0-based indices in the source
+    frames: Tensor  # int64 [T], 0-based indices in the source, rising; a video shorter than a clip repeats its last
     fps: float  # frames a second of the source (not of the clip)
     name: str
     turns: list[Turn]  # empty where the data set has no dialogs

@@ -14,14 +14,16 @@ from pathlib import Path
 
 from tvau.data.clips import windows
 from tvau.data.images import IMAGE_SUFFIXES, frame_files
+from tvau.data.index import is_video
 from tvau.data.layout import LabelledDataset, Layout, expect_split
 from tvau.data.masks import IdMaps, MaskFiles, Truth, Unknown
 from tvau.data.module import Clip, ClipDataset, OnBroken, VideoDataModule, spaced
 from tvau.data.stacks import MaskStack
 from tvau.data.tracks import read_tracks
-from tvau.data.video import VIDEO_SUFFIXES, open_video
+from tvau.data.video import open_video
 from tvau.errors import DataError
 
+NAMED = 8  # files that a sentence names
 TRUTH_SUFFIXES = ("_gt", "_annotations")  # a folder X_gt beside X holds the masks of X (UCSD Ped, UBnormal)
 
 
@@ -33,7 +35,7 @@ class VideoFolder(VideoDataModule):
             subfolders those count that hold images; `X_gt` and `X_annotations` beside a video X hold its masks and are
             left out. Hidden files and folders are left out.
         masks: also give the masks of those videos that have some.
-        frames: frames of a clip (T).
+        frames: frames of a clip (T). A video that has fewer gives one clip that repeats its last frame.
         stride: distance between the frames of a window, in frames of the video.
         hop: distance between the starts of windows, in sampled frames; null: windows do not overlap.
         size: height and width to which frames are resized, pixels; null keeps the source's.
@@ -41,7 +43,7 @@ class VideoFolder(VideoDataModule):
         limit: at most this many videos, evenly spaced over the folder; null takes all.
         batch_size: clips of a batch.
         num_workers: processes that read ahead. With more than one, windows of several videos take turns.
-        on_broken: what a broken or too short video does: "fail", or "skip": it is named in a warning and left out.
+        on_broken: what a broken video does: "fail", or "skip": it is named in a warning and left out.
     """
 
     def __init__(
@@ -64,8 +66,11 @@ class VideoFolder(VideoDataModule):
 
     @cached_property
     def paths(self) -> dict[str, Path]:
-        """{name: video file or frame folder}, in order."""
-        return find_videos(Path(self.videos))
+        """{name: video file or frame folder}, in order; what else lies there is named in a warning."""
+        found, left_out = sort_videos(Path(self.videos))
+        if left_out:
+            warnings.warn(f"{self.videos}: {_left_out(left_out)}", stacklevel=2)
+        return found
 
     def split(self, name: str) -> ClipDataset:
         """Index the folder, which is all of any split."""
@@ -75,7 +80,7 @@ class VideoFolder(VideoDataModule):
         for video in spaced(list(paths), self.limit):
             try:
                 with open_video(paths[video]) as opened:
-                    ranges = windows(opened.frames, self.frames, self.stride, self.hop, str(paths[video]))
+                    ranges = self._windows(opened.frames)
                     truths[video] = truth_of(paths[video]) if self.masks else Unknown()
                     labels = truths[video].labels(opened.frames)
                 clips += [
@@ -89,6 +94,13 @@ class VideoFolder(VideoDataModule):
             raise DataError(f"{self.videos}: none of its {len(paths)} videos can be read.")
         return LabelledDataset(clips, truths, self.size, False, self.on_broken, self.fps)
 
+    def _windows(self, total: int) -> list[Sequence[int]]:
+        """The clips of a video; one that is shorter than a clip gives one that repeats its last sampled frame."""
+        sampled = range(0, total, self.stride)
+        if len(sampled) < self.frames:
+            return [[*sampled, *[sampled[-1]] * (self.frames - len(sampled))]]
+        return [*windows(total, self.frames, self.stride, self.hop)]
+
 
 class FolderFiles(Layout):
     """A folder of videos as a data set: one split, "all", with the masks that lie beside the videos.
@@ -101,7 +113,7 @@ class FolderFiles(Layout):
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
-        self._videos = find_videos(self.root)
+        self._videos, self._left_out = sort_videos(self.root)
 
     def names(self, split: str) -> dict[str, bool]:
         """All videos; those with masks may be abnormal."""
@@ -111,6 +123,10 @@ class FolderFiles(Layout):
     def video(self, name: str) -> Path:
         """The file or frame folder of a video."""
         return self._videos.get(name, self.root / name)
+
+    def problems(self) -> list[str]:
+        """What lies there and is no video."""
+        return [f"{self.root}: {_left_out(self._left_out)}"] if self._left_out else []
 
     def truth(self, name: str) -> Truth:
         """The masks beside a video."""
@@ -137,27 +153,40 @@ def find_videos(path: Path) -> dict[str, Path]:
     Raises:
         DataError: nothing there, or nothing that looks like a video.
     """
+    return sort_videos(path)[0]
+
+
+def sort_videos(path: Path) -> tuple[dict[str, Path], list[str]]:
+    """The videos of a folder as in `find_videos`, and the names of what is neither hidden nor video nor mask."""
     if path.is_file():
-        return {path.stem: path}
+        return {path.stem: path}, []
     if not path.is_dir():
         raise DataError(f"{path}: no such file or folder; expected videos, frame folders, or one of them.")
     entries = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
-    files = [entry for entry in entries if entry.is_file() and entry.suffix.lower() in VIDEO_SUFFIXES]
-    stems = {entry.stem for entry in files} | {entry.name for entry in entries if entry.is_dir()}
-    folders = [entry for entry in entries if entry.is_dir() and not _is_truth(entry.name, stems) and frame_files(entry)]
+    stems = {entry.stem if entry.is_file() else entry.name for entry in entries}
+    truths = {entry for entry in entries if _is_truth(entry, stems)}
+    files = [entry for entry in entries if entry.is_file() and entry not in truths and is_video(entry)]
+    folders = [entry for entry in entries if entry.is_dir() and entry not in truths and frame_files(entry)]
     if not files and not folders:
         if frame_files(path):
-            return {path.resolve().name: path}
+            return {path.resolve().name: path}, []
         inside = ", ".join(entry.name for entry in entries[:8]) or "nothing"
-        kinds = ", ".join(sorted(VIDEO_SUFFIXES)), ", ".join(sorted(IMAGE_SUFFIXES))
         raise DataError(
-            f"{path}: expected video files ({kinds[0]}) or folders of frames ({kinds[1]}) directly in it; "
-            f"found {inside}. Give the folder one level above the videos."
+            f"{path}: expected video files that FFmpeg can open or folders of frames "
+            f"({', '.join(sorted(IMAGE_SUFFIXES))}) directly in it; found {inside}. "
+            "Give the folder one level above the videos."
         )
-    return _named([*files, *folders])
+    left_out = [entry.name for entry in entries if entry not in {*files, *folders, *truths}]
+    return _named([*files, *folders]), left_out
 
 
-def _is_truth(name: str, stems: set[str]) -> bool:
+def _left_out(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"left out, since FFmpeg finds no video in them: {', '.join(names[:NAMED])}{more}."
+
+
+def _is_truth(entry: Path, stems: set[str]) -> bool:
+    name = entry.name.removesuffix(".npy")
     return any(name.endswith(suffix) and name.removesuffix(suffix) in stems for suffix in TRUTH_SUFFIXES)
 
 

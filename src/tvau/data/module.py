@@ -26,7 +26,7 @@ class Clip:
 
     name: str  # of the video
     path: Path
-    frames: range  # 0-based numbers
+    frames: Sequence[int]  # 0-based numbers, rising; the last one again and again where a video is shorter than a clip
     turns: tuple[Turn, ...] = ()
     labels: tuple[bool, ...] | None = None  # the data set's own, of each frame; None where it has none
 
@@ -88,7 +88,7 @@ class ClipDataset(Dataset[Sample]):
         video = self.reader.open(clip.path)
         sample: Sample = {
             "video": video.read(clip.frames),
-            "frames": torch.tensor(clip.frames),
+            "frames": torch.tensor(list(clip.frames)),
             "fps": video.fps,
             "name": clip.name,
             "turns": list(clip.turns),

@@ -3,29 +3,49 @@
     with open_video("clip.mp4", size=(96, 160)) as video:
         clip = video.read(range(0, 32, 2))  # uint8 [16, 3, 96, 160]
 
-Frame numbers are 0-based and count the frames in the order in which they are shown. Every frame is made small while it
-is decoded, so that memory does not grow with the length or the resolution of a video.
+Frame numbers are 0-based and count the frames in the order in which the decoder hands them out (see `index.py`). Every
+frame is made small while it is decoded, so that memory does not grow with the length or the resolution of a video.
+
+Pictures are upright: a display matrix (telephones, body cameras) is applied as players apply it. Annotations are made
+on what players show, so masks and boxes are in the upright picture, too, and are never turned.
 """
 
 import gc
 import os
+import warnings
 from abc import ABC, abstractmethod
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, cast
 
 import av
 import numpy as np
 import torch
-from av.container import InputContainer
 from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
 from torch import Tensor
 
-from tvau.data.images import IMAGE_SUFFIXES, Image, Size, frame_files, read_image, resize
+from tvau.data.images import IMAGE_SUFFIXES, Image, Size, expect_pixels, frame_files, read_image, resize
+from tvau.data.index import (
+    DEPENDENT,
+    HEAD,
+    Frames,
+    Index,
+    Packets,
+    by_decoding,
+    by_time,
+    decode,
+    moving,
+    open_container,
+    seek,
+    shortfalls,
+    timed,
+    walk,
+)
 from tvau.errors import DataError
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"})
 FOLDER_FPS = 25.0  # frames a second of a frame folder where nobody says otherwise: such a folder does not record it
 
 # Freeing a decoder waits for its threads. Those of decoders that a forked process (a loader worker) inherits stayed in
@@ -34,15 +54,18 @@ os.register_at_fork(after_in_child=gc.freeze)
 
 
 class Video(ABC):
-    """A video that is open for reading; `size` is that of the source, `shape` that of the frames which are read.
+    """A video that is open for reading; `size` is that of the upright source, `shape` that of the frames that are read.
 
     Frames of the last `read` are kept, so overlapping windows decode nothing twice.
     """
 
     path: Path
     frames: int  # number of frames
-    fps: float  # frames a second
+    fps: float  # frames a second, the mean where the rate varies
+    seconds: NDArray[np.float64]  # [frames], when each frame is shown, from the first frame on
     size: Size
+    missing: int = 0  # frames that the file says it had and that are not there
+    faults: Sequence[str] = ()  # what is wrong with a file that can be read all the same
 
     def __init__(self, path: Path, shape: Size | None) -> None:
         self.path = path
@@ -103,39 +126,63 @@ def open_video(path: str | os.PathLike[str], size: Size | None = None, fps: floa
         size: (height, width) of the frames to return, reached by averaging areas; None keeps the source's.
         fps: frames a second, where the source does not say it (frame folders; 25 if None). Ignored for video files.
 
+    A file that was cut short or begins between two key frames is read as far as it goes, with a warning.
+
     Raises:
-        DataError: nothing there, an unreadable, truncated or empty file, no video stream, a folder without images.
+        DataError: nothing there, an unreadable or empty file, no video stream, a folder without images.
     """
     path = Path(path)
     if path.is_dir():
         return FrameFolder(path, size, fps or FOLDER_FPS)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; expected a video file or a folder of frames.")
-    return VideoFile(path, size)
+    video = VideoFile(path, size)
+    for fault in video.faults:
+        warnings.warn(f"{path}: {fault}; the {video.frames} frames that are there are read.", stacklevel=2)
+    return video
 
 
 class VideoFile(Video):
-    """A video file, decoded by PyAV. Reading forward goes on where it stopped; anything else seeks to a keyframe."""
+    """A video file, decoded by PyAV. Reading forward goes on where it stopped; anything else seeks to a key frame."""
 
     def __init__(self, path: Path, size: Size | None = None) -> None:
         super().__init__(path, size)
         if path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty (0 bytes); copy or download it again.")
         self._reformatter = VideoReformatter()
-        self._numbers: dict[int, int] | None = None  # {time of a frame: its number}
+        self._shown: Frames = iter(())  # what the decoder hands out from here on
+        self._threads = "AUTO"
         self._open()
-        stream = self._container.streams.video[0]
-        self.size = (stream.codec_context.height, stream.codec_context.width)
-        self.fps = float(stream.average_rate or stream.guessed_rate or FOLDER_FPS)
-        self._index()
+        context = self._stream.codec_context
+        expect_pixels(path, (context.height, context.width))
+        packets = walk(self._container, self._stream)
+        if packets.damaged:
+            self._threads = "SLICE"  # decoders that work on several frames at once make something else of damage
         self._open()
+        head = list(islice(self._shown, HEAD))
+        if not head:
+            raise DataError(f"{path}: there is no frame in its video stream that can be decoded.")
+        index = by_time(self._container, self._stream, packets)
+        self._counted = index is None or [source for source, _ in head] != index.sources[:HEAD].tolist()
+        faults: list[str] = []
+        if index is None or self._counted:
+            index = self._count(packets, faults)
+        else:
+            self._shown = chain(head, self._shown)
+        self._index = index
+        self._side = Upright.of(head[0][1])
+        self.size = self._side.turned((context.height, context.width))
+        self.frames = index.frames
+        self.seconds, self.fps = timed(self._stream, index, FOLDER_FPS)
+        short, self.missing = shortfalls(self._container, self._stream, index, path.stat().st_size)
+        self.faults = [*short, *faults]
 
     def _open(self) -> None:
         """(Re)open at the first frame."""
         self.close()
         try:
-            self._container: InputContainer = av.open(str(self.path))
-        except (av.FFmpegError, OSError) as error:
+            self._container = open_container(self.path)
+        except (av.FFmpegError, OSError, ValueError) as error:
             raise DataError(
                 f"{self.path}: cannot be opened as a video ({error}); the file is truncated (an mp4 ends with its "
                 "index) or not a video. Copy or download it again, or convert it with ffmpeg."
@@ -143,11 +190,12 @@ class VideoFile(Video):
         if not self._container.streams.video:
             kinds = ", ".join(sorted({s.type for s in self._container.streams})) or "nothing"
             raise DataError(f"{self.path}: there is no video stream in it, only {kinds}.")
-        context = self._container.streams.video[0].codec_context
-        context.thread_type = "AUTO"
+        self._stream = moving(self._container)
+        context = self._stream.codec_context
+        context.thread_type = self._threads
         if torch.utils.data.get_worker_info() is not None:
             context.thread_count = 1  # loader workers already share the cores
-        self._shown = _shown(self._container, self._numbers, 0)
+        self._shown = decode(self._stream, self._container.demux(self._stream))
         self._next = 0  # number of the first frame that self._shown has not passed yet
 
     def close(self) -> None:
@@ -155,59 +203,66 @@ class VideoFile(Video):
             self._shown = iter(())
             self._container.close()
 
-    def _index(self) -> None:
-        """Count the frames, and note when each is shown, by walking over the packets without decoding them."""
-        stream = self._container.streams.video[0]
-        length = self.path.stat().st_size
-        if any(entry.pos + entry.size > length for entry in stream.index_entries):
-            whole = sum(entry.pos + entry.size <= length for entry in stream.index_entries)
-            raise DataError(
-                f"{self.path}: truncated after frame {whole - 1} of {len(stream.index_entries)}; copy or download it "
-                "again."
-            )
-        try:
-            packets = [(p.pts, p.is_keyframe) for p in self._container.demux(stream) if p.size and not p.is_discard]
-        except av.FFmpegError as error:
-            raise DataError(f"{self.path}: cannot be read to its end ({error}); copy or download it again.") from error
-        shown = sorted({pts for pts, _ in packets if pts is not None})
-        if len(shown) == len(packets):
-            self._numbers = {pts: number for number, pts in enumerate(shown)}
-            self._times = shown
-            self._keys = sorted(self._numbers[pts] for pts, is_key in packets if is_key and pts is not None)
-            self.frames = len(shown)
-        else:  # without a time for every packet (old avi files), frames are counted by decoding, and never sought
-            self._times, self._keys = [], []
-            self._open()
-            try:
-                self.frames = sum(1 for _ in self._shown)
-            except av.FFmpegError as error:
-                raise DataError(f"{self.path}: cannot be decoded to its end ({error}); the file is damaged.") from error
-        if self.frames == 0:
-            raise DataError(f"{self.path}: there is no frame in its video stream.")
+    def _count(self, packets: Packets, faults: list[str]) -> Index:
+        """Decode every frame once to see what there is; what cannot be decoded is added to `faults`."""
+        self._open()
+        errors: list[str] = []
+        shown = decode(self._stream, self._container.demux(self._stream), errors=errors)
+        sources, corrupt = [], 0
+        for source, frame in shown:
+            sources.append(source)
+            corrupt += frame.is_corrupt
+        if (errors or corrupt) and self._threads != "SLICE":
+            self._threads = "SLICE"
+            return self._count(packets, faults)
+        if errors:
+            faults.append(f"{len(errors)} of its packets cannot be decoded ({errors[0]})")
+        if corrupt:
+            faults.append(f"{corrupt} of its frames are damaged")
+        can_seek = self._stream.codec_context.codec.canonical_name not in DEPENDENT
+        self._open()
+        return by_decoding(packets, sources, can_seek)
 
-    def _seek(self, number: int) -> None:
-        """Go to the last keyframe that is not after a frame, unless reading on gets there sooner."""
-        at = bisect_right(self._keys, number) - 1
-        key = self._keys[at] if at >= 0 else 0
-        if self._next <= number and key <= self._next:
-            return
-        if key == 0:
+    def _begin(self, number: int) -> None:
+        """Go to a key frame, or to the first frame."""
+        if number == 0:
             self._open()
             return
-        self._container.seek(self._times[key], stream=self._container.streams.video[0], backward=True)
-        self._shown, self._next = _shown(self._container, self._numbers, key), key
+        source = int(self._index.sources[number])
+        packets = seek(self._container, self._stream, self._index, source)
+        if packets is None:  # then by reading on from the beginning
+            self._open()
+            packets = islice((p for p in self._container.demux(self._stream) if p.size), source, None)
+        self._shown, self._next = decode(self._stream, packets, source), number
+
+    def _find(self, wanted: int) -> av.VideoFrame | None:
+        """A frame; what a key frame does not lead to is looked for from farther and farther back."""
+        starts = list(self._index.starts(wanted))
+        goes_on = starts[0] <= self._next <= wanted
+        for start in [None, *starts] if goes_on else starts:
+            if start is not None:
+                self._begin(start)
+            for source, frame in self._shown:
+                number = self._index.number(source, self._next)
+                if number < 0:
+                    continue  # belongs to frames before the key frame
+                self._next = number + 1
+                if number == wanted:
+                    return frame
+                if number > wanted:
+                    break
+        return None
 
     def _decode(self, indices: Sequence[int]) -> Iterator[Image]:
         for wanted in indices:
-            frame, fault = None, "the decoder leaves it out"
-            try:
-                self._seek(wanted)
-                while self._next <= wanted and (shown := next(self._shown, None)):
-                    self._next, frame = shown[0] + 1, shown[1]
-            except av.FFmpegError as error:
-                frame, fault = None, str(error)
-            if frame is None or self._next != wanted + 1 or frame.is_corrupt:
-                self._open()  # the next read starts afresh
+            frame = self._find(wanted)
+            if frame is None and not self._counted:  # the decoder does not do what the time stamps say
+                index, self._counted = self._count(self._index.packets, []), True
+                if index.frames == self.frames:
+                    self._index = index
+                    frame = self._find(wanted)
+            if frame is None or (frame.is_corrupt and not self.faults):
+                fault = "the decoder leaves it out" if frame is None else "the decoder calls it damaged"
                 raise DataError(
                     f"{self.path}: frame {wanted} of {self.frames} cannot be decoded ({fault}); the file is damaged. "
                     "Copy or download it again."
@@ -215,25 +270,40 @@ class VideoFile(Video):
             yield self._rgb(frame)
 
     def _rgb(self, frame: av.VideoFrame) -> Image:
-        height, width = self.shape
+        height, width = self._side.turned(self.shape)
         small = self._reformatter.reformat(frame, width, height, format="rgb24", interpolation="AREA", threads=1)
-        return np.asarray(small.to_ndarray(), dtype=np.uint8)
+        return self._side(np.asarray(small.to_ndarray(), dtype=np.uint8))
 
 
-def _shown(
-    container: InputContainer, numbers: dict[int, int] | None, number: int
-) -> Iterator[tuple[int, av.VideoFrame]]:
-    """(number, frame) of all that a container shows from where it stands; `number` is the first where none has a time.
+@dataclass(frozen=True)
+class Upright:
+    """How players turn the pictures of a file: its display matrix, to the nearest right angle."""
 
-    A function of its own, so that a video is no reference cycle and lets go of file and threads where it is dropped.
-    """
-    for frame in container.decode(video=0):
-        if numbers is not None:
-            if frame.pts not in numbers:
-                continue  # belongs before the first whole frame
-            number = numbers[frame.pts]
-        yield number, frame
-        number += 1
+    transposed: bool = False
+    mirrored: tuple[bool, bool] = (False, False)  # vertically, horizontally, after transposing
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame) -> Self:
+        """What a frame says of it."""
+        data = frame.side_data.get("DISPLAYMATRIX")
+        if data is None:
+            return cls()
+        # x' = a x + c y, y' = b x + d y
+        a, b, _, c, d = np.frombuffer(memoryview(cast(Any, data)), np.int32)[:5].tolist()
+        if abs(b) + abs(c) > abs(a) + abs(d):
+            return cls(True, (b < 0, c < 0))
+        return cls(False, (d < 0, a < 0))
+
+    def turned(self, size: Size) -> Size:
+        """The upright size of a coded one, and the other way round."""
+        return size[::-1] if self.transposed else size
+
+    def __call__(self, picture: Image) -> Image:
+        """The upright picture."""
+        if self.transposed:
+            picture = picture.transpose(1, 0, 2)
+        rows, columns = (slice(None, None, -1 if mirrored else 1) for mirrored in self.mirrored)
+        return np.ascontiguousarray(picture[rows, columns])
 
 
 class FrameFolder(Video):
@@ -247,6 +317,7 @@ class FrameFolder(Video):
             raise DataError(f"{path}: there is no frame in this folder; expected image files ({kinds}).")
         self.frames = len(self._files)
         self.fps = fps
+        self.seconds = np.arange(self.frames) / fps
         height, width, _ = read_image(self._files[0]).shape
         self.size = (height, width)
 
