@@ -3,18 +3,20 @@
 import importlib.util
 import json
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import constants
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
 from families import FAMILIES, write
 from tiny import turn, video
 from tvau import backbones
-from tvau.backbones import load
+from tvau.backbones import checkpoint, load
 from tvau.backbones.huggingface import HuggingFaceLVLM, relative
 from tvau.errors import BackboneError
 
@@ -180,9 +182,35 @@ def test_a_folder_without_a_checkpoint(tmp_path: Path) -> None:
         load(str(tmp_path / "absent"))
 
 
-def test_a_hub_name_without_network() -> None:
-    with pytest.raises(BackboneError, match="network"):
-        load("nobody/no-such-model")
+@pytest.mark.parametrize(
+    "name", ["backbones/nano", "backbones/absent", "./nano", "../some/model", "here/absent", "nano", "qwen2_5_vl_7b",
+             "owner/model/part", "presets/mine.yaml"],
+)  # fmt: skip
+def test_a_name_that_looks_like_a_path_is_never_looked_up(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checkpoint, "hub_answers", lambda: pytest.fail("the hub was asked"))
+    with pytest.raises(BackboneError, match=r"nor a hub id \(owner/name\): there is no folder") as error:
+        load(name)
+    assert str(tmp_path / name) in str(error.value)
+
+
+def test_a_silent_hub_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes calls and never answers
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(checkpoint, "PATIENCE", 0.5)
+        checkpoint.hub_answers.cache_clear()
+        for _ in range(2):
+            with pytest.raises(BackboneError, match=r"did not answer within 0.5 s. Check the network"):
+                load("nobody/no-such-model")
+        silent.settimeout(0.1)
+        silent.accept()[0].close()
+        with pytest.raises(TimeoutError):
+            silent.accept()
+    checkpoint.hub_answers.cache_clear()
 
 
 def test_missing_and_damaged_weights(qwen: Path, tmp_path: Path) -> None:

@@ -3,10 +3,15 @@
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from threading import Thread
 from typing import Any, Literal
 
 import torch
+from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub.utils import get_session
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
@@ -26,6 +31,7 @@ Bits = Literal[4, 8]
 LANGUAGE = r"model\.(language_model|text_model)\."  # how the names of the language model's parts begin
 NOT_LANGUAGE = rf"(?!{LANGUAGE}).*"  # tower, projector and head keep their precision
 LEARNING = re.compile(rf"{LANGUAGE}layers\.|lm_head")  # what carries LoRA, or is tied to the embeddings
+PATIENCE = 4  # seconds that the hub is given to say anything at all
 HUB = ("cache_dir", "local_files_only", "revision", "subfolder", "token")  # options that all three readers take
 
 
@@ -37,14 +43,25 @@ def read_config(checkpoint: str, options: Mapping[str, Any]) -> PreTrainedConfig
     """
     if "trust_remote_code" in options:
         raise BackboneError("options: trust_remote_code is not allowed, tvau runs no code that a checkpoint brings")
-    if Path(checkpoint).is_dir() and not (Path(checkpoint) / "config.json").is_file():
-        raise BackboneError(f"{checkpoint} is a folder without config.json: expected a Hugging Face checkpoint")
+    absent = f"{checkpoint} is neither a checkpoint folder nor a hub id (owner/name)"
+    looked = f"there is no folder {Path(checkpoint).absolute()}"
+    if Path(checkpoint).is_dir():
+        if not (Path(checkpoint) / "config.json").is_file():
+            raise BackboneError(f"{checkpoint} is a folder without config.json: expected a Hugging Face checkpoint")
+        absent, looked = f"{checkpoint} is no checkpoint that transformers can read", "see its config.json"
+    elif _is_path(checkpoint):
+        raise BackboneError(f"{absent}: {looked}; presets are files, such as backbones/qwen2_5_vl_7b.yaml")
+    elif not hub_answers() and not _is_cached(checkpoint, options):
+        raise BackboneError(
+            f"{absent} within reach: {looked}, it is not in the local cache, and {constants.ENDPOINT} did not answer "
+            f"within {PATIENCE} s. Check the network, or download it elsewhere and give the folder"
+        )
     try:
-        return AutoConfig.from_pretrained(checkpoint, **_hub(options))
+        return AutoConfig.from_pretrained(checkpoint, **_hub(checkpoint, options))
     except (OSError, ValueError) as error:
         raise BackboneError(
-            f"{checkpoint} is neither a checkpoint folder nor a hub id that could be fetched: check the name and the "
-            f"network, or download it and give the folder ({_first_line(error)})"
+            f"{absent}: {looked}; check the name and the network, or download it and give the folder "
+            f"({_first_line(error)})"
         ) from error
 
 
@@ -55,7 +72,7 @@ def read_processor(checkpoint: str, options: Mapping[str, Any]) -> ProcessorMixi
         BackboneError: it is missing, broken, or needs a package that is not installed.
     """
     try:
-        processor = AutoProcessor.from_pretrained(checkpoint, **_hub(options))
+        processor = AutoProcessor.from_pretrained(checkpoint, **_hub(checkpoint, options))
     except (OSError, ValueError, ImportError, AttributeError, TypeError, KeyError) as error:
         missing = "" if isinstance(error, ImportError) else "; add the release's tokenizer and processor files"
         raise BackboneError(
@@ -83,7 +100,7 @@ def read_model(
     Raises:
         BackboneError: no weights, damaged ones, or a package is missing (flash attention, bitsandbytes).
     """
-    common = {"attn_implementation": attention, **options}
+    common = {"attn_implementation": attention, **options, **_hub(checkpoint, options)}
     try:
         if random_weights is not False:
             given = config.dtype if dtype == "auto" else getattr(torch, dtype)
@@ -130,8 +147,41 @@ def _quantization(config: PreTrainedConfig, dtype: DType, bits: Bits) -> BitsAnd
     )  # fmt: skip
 
 
-def _hub(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: options[key] for key in HUB if key in options}
+def _is_path(name: str) -> bool:
+    """Whether a name is meant as a path: it is never looked up on the hub, where anybody could have taken it."""
+    parts = Path(name).parts
+    of_a_preset = parts[:1] == ("backbones",) or name.endswith((".yaml", ".json", ".ckpt", ".safetensors"))
+    return len(parts) != 2 or name.startswith((".", "~")) or "\\" in name or of_a_preset or Path(name).parent.is_dir()
+
+
+def _is_cached(checkpoint: str, options: Mapping[str, Any]) -> bool:
+    config = str(Path(options.get("subfolder", "")) / "config.json")
+    given = {key: options[key] for key in ("cache_dir", "revision") if key in options}
+    return isinstance(try_to_load_from_cache(checkpoint, config, **given), str)
+
+
+def _hub(checkpoint: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What all readers of transformers are told; where the hub is silent, that they need not wait for it."""
+    given = {key: options[key] for key in HUB if key in options}
+    return given if Path(checkpoint).is_dir() or hub_answers() else given | {"local_files_only": True}
+
+
+@cache
+def hub_answers() -> bool:
+    """Whether the hub says anything within PATIENCE seconds; huggingface_hub itself tries for a minute.
+
+    In a thread of its own, since no timeout reaches a name server that is silent.
+    """
+    answers: list[int] = []
+
+    def ask() -> None:
+        with suppress(Exception):  # no network, no name server, a proxy that refuses, HF_HUB_OFFLINE
+            answers.append(get_session().head(constants.ENDPOINT, timeout=PATIENCE).status_code)
+
+    asking = Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PATIENCE)
+    return bool(answers)
 
 
 def _first_line(error: Exception) -> str:
