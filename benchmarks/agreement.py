@@ -11,9 +11,10 @@ import io
 import tempfile
 from pathlib import Path
 
-from tvau.annotate.make import Source, annotate
+from tvau.commands.annotate import annotate
 from tvau.data.dialogs import Dialog, read_dialogs
 from tvau.language import slots
+from tvau.types import Source
 
 SLOTS = ("start", "end", "direction")
 

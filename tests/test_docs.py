@@ -1,9 +1,20 @@
-"""What README and docs say is there: files that they name, commands that they show."""
+"""What README and docs say is there: files and rooms that they name, commands and code that they show."""
 
+import argparse
+import inspect
 import re
+import runpy
+import shlex
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from test_ranks import RANKS
+from tvau.cli import COMMANDS, main
+from tvau.shell import parser_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -24,3 +35,85 @@ def test_files_that_a_page_names_exist(path: Path) -> None:
 def test_links_of_a_page_lead_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#:\s]+)(?:#[\w-]*)?\)", path.read_text())
     assert {link for link in links if not (path.parent / link).exists()} == set()
+
+
+# ---- commands ----
+
+
+class Parsed(Exception):
+    """The words fit the parser; nothing has been done."""
+
+
+def commands(text: str) -> Iterator[str]:
+    """Every command line of a page's blocks of code and of the README's table, without its comment."""
+    for block in re.findall(r"^``` *\n(.*?)^```", text, re.M | re.S):
+        yield from (re.sub(r"\s+#.*", "", line).strip() for line in block.replace("\\\n", " ").splitlines())
+    yield from re.findall(r"^\|[^|`]*\| `(tvau [^`]+)`", text, re.M)
+
+
+SHOWN = sorted({line for path in PAGES for line in commands(path.read_text())})
+
+
+def shown(begin: str) -> list[str]:
+    return [line for line in SHOWN if line.startswith(begin)]
+
+
+@pytest.mark.parametrize("line", shown("tvau "))
+def test_a_command_that_a_page_shows_is_understood(
+    line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    words = shlex.split(line)[1:]
+    if words == ["--help"]:
+        return
+    name = " ".join(words[: 1 + (words[0] == "data")])
+    if (name == "demo" and name not in COMMANDS) or (name == "predict" and "--config" not in words):
+        pytest.skip("this command is being made")
+    assert name in COMMANDS
+    last = name.split()[-1]
+    command = getattr(import_module(f"tvau.commands.{last}"), last)
+    signature = inspect.signature(command, eval_str=True)
+    if any(each.kind is each.VAR_POSITIONAL for each in signature.parameters.values()):  # LightningCLI's
+        with pytest.raises(SystemExit) as stop:
+            main([*words, "--print_config"])
+        assert not stop.value.code
+        assert "trainer:" in capsys.readouterr().out
+    else:
+        parser_of(command, signature, line).parse_args(words[len(name.split()) :])
+
+
+@pytest.mark.parametrize("line", shown("make"))
+def test_a_target_that_a_page_shows_is_there(line: str) -> None:
+    assert re.search(rf"^{line.split()[1]}:", (ROOT / "Makefile").read_text(), re.M)
+
+
+@pytest.mark.parametrize("line", shown("python benchmarks/"))
+def test_a_benchmark_that_a_page_shows_is_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parse = argparse.ArgumentParser.parse_args
+
+    def stop(*args: Any, **options: Any) -> None:
+        parse(*args, **options)
+        raise Parsed
+
+    monkeypatch.setattr("sys.argv", shlex.split(line)[1:])
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    with pytest.raises(Parsed):
+        runpy.run_path(str(ROOT / shlex.split(line)[1]), run_name="__main__")
+
+
+def test_commands_are_found() -> None:
+    page = "```\ntvau a \\\n  --b  # c\nmake d\n```\n| e | `tvau f` |\n"
+    assert list(commands(page)) == ["tvau a    --b", "make d", "tvau f"]
+    assert min(len(shown(begin)) for begin in ("tvau ", "make", "python benchmarks/")) > 3
+
+
+# ---- the house ----
+
+
+def test_the_rooms_are_told_as_they_are() -> None:
+    page = (ROOT / "docs" / "extend" / "index.md").read_text()
+    rows = {int(rank): rooms for rank, rooms in re.findall(r"^\| (\d) \| ([^|]+) \|", page, re.M)}
+    told = {
+        name.rstrip("/").removesuffix(".py"): rank for rank in rows for name in re.findall(r"`([\w./]+)`", rows[rank])
+    }
+    assert told == RANKS

@@ -44,7 +44,7 @@ def violations(source: Path) -> list[str]:
             found += [f"{where} imports {top}" for top in tops]
             continue
         if room not in RANKS:
-            found.append(f"{where} stands in no room; give it a rank here and in the README")
+            found.append(f"{where} stands in no room; give it a rank here and in docs/extend")
             continue
         for top in tops:
             if top != room and top in RANKS and RANKS[top] >= RANKS[room]:

@@ -4,14 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tvau import __version__
 from tvau.errors import DataError
-from tvau.viz.cases import load_cases
-from tvau.viz.choose import OPEN_SET, RULE, choose
-from tvau.viz.report import score_table, write_report
-from tvau.viz.sentences import sentences
 
 METHODS = {"tvau": "T-VAU", "lvlm": "LoRA only"}
 
@@ -20,7 +14,7 @@ def report(
     folder: str,
     name: str = "dialog",
     title: str = "tvau on synthetic surveillance video",
-    open_set: list[str] = list(OPEN_SET),  # noqa: B006 - the parser reads it
+    open_set: list[str] | None = None,
 ) -> None:
     """Gathers the results of a folder of runs into a table and `report.html`.
 
@@ -28,21 +22,32 @@ def report(
         folder: of runs, each a folder with the `test.json` that `tvau test` wrote.
         name: the run whose cases are shown; the answers of the other runs are set below its.
         title: of the page.
-        open_set: splits whose kinds of anomaly training never saw.
+        open_set: splits whose kinds of anomaly training never saw; without it test, test_novel, open_set and novel.
     """
-    runs = sorted(path.parent for path in Path(folder).glob("*/test.json"))
-    if not runs:
+    import torch
+
+    from tvau.viz.cases import load_cases
+    from tvau.viz.choose import OPEN_SET, RULE, choose
+    from tvau.viz.report import score_table, write_report
+    from tvau.viz.sentences import sentences
+
+    results, curves = gather(Path(folder), "test.json"), gather(Path(folder), "curves.json")
+    if not results:
         raise DataError(f"{folder}: no test.json in its folders; run `tvau test` first")
-    results: dict[str, dict[str, dict[str, Any]]] = {}
-    curves: dict[str, dict[str, dict[str, Any]]] = {}
-    for path in (path for run in runs for path in (run / "test.json", run / "curves.json") if path.is_file()):
-        for method, splits in json.loads(path.read_text()).items():
-            gathered = (results if path.name == "test.json" else curves).setdefault(METHODS.get(method, method), {})
-            for split, scores in splits.items():
-                gathered.setdefault(split, {}).update(scores)
+    runs = sorted(path.parent for path in Path(folder).glob("*/test.json"))
     others = [(run.name, run / "cases") for run in runs if run.name != name]
-    cases = choose(load_cases(Path(folder) / name / "cases", others), open_set)
+    cases = choose(load_cases(Path(folder) / name / "cases", others), OPEN_SET if open_set is None else open_set)
     about = {"Runs": "\n".join(str(run) for run in runs), "Versions": f"tvau {__version__}, torch {torch.__version__}"}
     page = Path(folder) / "report.html"
     write_report(page, title, results, cases, about, curves, sentences(results), RULE)
     print(f"{score_table(results)}\n\nreport: {page}")
+
+
+def gather(folder: Path, file: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """{method: {split: {part: ...}}} of a file that every tested run of a folder has, such as its `test.json`."""
+    gathered: dict[str, dict[str, dict[str, Any]]] = {}
+    for path in sorted(folder.glob(f"*/{file}")):
+        for method, splits in json.loads(path.read_text()).items():
+            for split, scores in splits.items():
+                gathered.setdefault(METHODS.get(method, method), {}).setdefault(split, {}).update(scores)
+    return gathered
