@@ -1,10 +1,12 @@
-"""Files appear whole or not at all."""
+"""Files and folders appear whole or not at all, also where the process that makes them is killed."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tvau.files import whole
+from tvau.files import sweep, whole, whole_folder
 
 
 def test_a_file_that_was_whole_stays_when_writing_it_again_fails(tmp_path: Path) -> None:
@@ -15,3 +17,55 @@ def test_a_file_that_was_whole_stays_when_writing_it_again_fails(tmp_path: Path)
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def listed(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_a_folder_takes_the_place_of_the_old_one_as_a_whole(tmp_path: Path) -> None:
+    for word in ("first", "second"):
+        with whole_folder(tmp_path / "v0") as folder:
+            (folder / word).touch()
+            assert (tmp_path / "v0" / "second").exists() is False
+    assert listed(tmp_path) == ["v0", "v0/second"]
+
+
+def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "v0") as folder:
+        (folder / "first").touch()
+
+    def interrupted() -> None:
+        with whole_folder(tmp_path / "v0") as folder:
+            (folder / "second").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert listed(tmp_path) == ["v0", "v0/first"]
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["while writing", "between the two renames"])
+def test_leftovers_of_the_dead_are_cleared_and_those_of_the_living_stay(tmp_path: Path, moved: bool) -> None:
+    code = """
+        import os, signal, sys
+        from pathlib import Path
+        from tvau import files
+        replace = os.replace
+        def once(*paths):
+            replace(*paths)
+            os.kill(os.getpid(), signal.SIGKILL)
+        files.os.replace = once
+        (Path(sys.argv[1]) / "v0").mkdir()
+        (Path(sys.argv[1]) / "v0" / "first").touch()
+        with files.whole_folder(Path(sys.argv[1]) / "v0") as folder:
+            (folder / "second").touch()
+            if not int(sys.argv[2]):
+                os.kill(os.getpid(), signal.SIGKILL)
+    """
+    code = "\n".join(line[8:] for line in code.splitlines())
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path), str(int(moved))]).returncode == -9
+    assert ("v0/first" in listed(tmp_path)) is not moved
+    with whole_folder(tmp_path / "v1") as living:
+        sweep(tmp_path)
+        assert listed(tmp_path) == sorted([living.name, "v0", "v0/first"])

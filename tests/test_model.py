@@ -70,12 +70,12 @@ def test_heatmaps_are_of_the_frames_size_and_need_no_words(model: TVAU) -> None:
 def test_a_conversation_looks_once_and_shows_the_same_maps(model: TVAU, lvlm: Qwen25VL) -> None:
     runs = []
     hook = lvlm.lm.model.visual.register_forward_hook(lambda *_: runs.append(1))
-    answers, heatmaps = model.converse(batch(2), [["Where?", "Who?", "Why?"]] * 2, most=3)
+    answers, maps = model.converse(batch(2), [["Where?", "Who?", "Why?"]] * 2, most=3)
     hook.remove()
     assert len(runs) == 1
     assert [len(own) for own in answers] == [3, 3]
-    assert heatmaps is not None
-    close(heatmaps, model.heatmaps(batch(2)))
+    assert maps is not None
+    close(model.enlarge(maps, batch(2)), model.heatmaps(batch(2)))
 
 
 def test_a_conversation_is_the_backbones_dialog_behind_the_prompts(model: TVAU, lvlm: Qwen25VL) -> None:
@@ -94,8 +94,8 @@ def test_without_modules_it_is_the_backbone_alone(lvlm: Qwen25VL) -> None:
     inputs = lvlm.prepare(clips["video"], [DIALOG], 0, clip_rates(clips))
     vision = lvlm.encode(inputs)
     close(alone(clips), lvlm.loss(inputs, vision))
-    answers, heatmaps = alone.converse(clips, [["Where?"]], most=2)
-    assert heatmaps is None
+    answers, maps = alone.converse(clips, [["Where?"]], most=2)
+    assert maps is None
     assert len(answers[0]) == 1
     assert not [p for p in alone.parameters() if p.requires_grad]
 

@@ -107,7 +107,7 @@ class TVAU(nn.Module):
             most: tokens an answer has at most.
 
         Returns:
-            The answers of each clip, and the heatmaps [B, T, H, W] (None without a decoder).
+            The answers of each clip, and the decoder's maps (eq. 6, see `enlarge`; None without a decoder).
         """
         first = [[Turn(task="", question=own[0], answer="")] for own in questions]
         seen = self.look(batch, first)
@@ -116,5 +116,4 @@ class TVAU(nn.Module):
         for later in zip(*[own[1:] for own in questions], strict=True):
             self.backbone.ask(dialog, later)
             answers.append(self.backbone.generate(dialog, most))
-        maps = None if seen.maps is None else self.enlarge(seen.maps, batch)
-        return [list(own) for own in zip(*answers, strict=True)], maps
+        return [list(own) for own in zip(*answers, strict=True)], seen.maps

@@ -12,8 +12,9 @@ from sklearn.metrics import roc_auc_score
 from tvau.cli import main
 from tvau.commands.compare import experiment, latex
 from tvau.metrics.boxes import MapRule
-from tvau.viz.predictions import write_detections, write_scores
+from tvau.viz.predictions import Evidence, write_prediction
 from tvau.viz.report import Table
+from writers import write_video
 
 
 class Files:
@@ -156,12 +157,10 @@ def test_what_predict_leaves_is_read(files: Files, tmp_path: Path, capsys: pytes
         heatmaps = np.zeros((20, 30, 40), np.float32)
         for t in frames:
             heatmaps[t, :10, t : t + 10] = 0.9 - t / 100
-        write_detections(made / name / "detections.txt", frames, heatmaps, MapRule(0.5), (30, 40))
         values = np.loadtxt(files.scores / f"{name}.txt")
-        write_scores(made / name / "scores.csv", frames, values, 20, 25.0)
-        text = (made / name / "detections.txt").read_text()
-        if not text.startswith("frame"):
-            (made / name / "detections.txt").write_text(f"frame,x1,y1,x2,y2,score\n{text}")
+        source = write_video(tmp_path / "videos" / f"{name}.mp4", frames=20, size=(30, 40))
+        seen = Evidence(frames, values, zip(frames, heatmaps, strict=True), MapRule(0.5))
+        write_prediction(made / name, source, [], seen)
     args = ["score", f"--tracks={files.tracks}", f"--detections={made}", f"--labels={files.labels}"]
     result, said = printed([*args, f"--frames={made}"], capsys)
     assert result["region"]["detections"] == 60

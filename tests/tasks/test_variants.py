@@ -105,8 +105,8 @@ def test_the_region_encoder_sees_the_masks(lvlm: Qwen25VL) -> None:
     learning = {name: p for name, p in made.named_parameters() if p.requires_grad}
     assert {"lora" if "lora_" in name else name.split(".")[1] for name in learning} == {"lora", "encoder"}
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in learning.values())
-    _, heatmaps = model.converse(clips, [["Where?"]] * 2, most=1)
-    assert heatmaps is None  # scores of the truth would mean nothing
+    _, maps = model.converse(clips, [["Where?"]] * 2, most=1)
+    assert maps is None  # scores of the truth would mean nothing
 
 
 def test_masks_reach_nothing_else(lvlm: Qwen25VL, first: str) -> None:

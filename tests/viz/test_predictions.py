@@ -1,6 +1,9 @@
 import csv
 import json
+from collections.abc import Sequence
+from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,13 +12,12 @@ import pytest
 from tvau.data.video import open_video
 from tvau.errors import DataError
 from tvau.metrics.boxes import MapRule
-from tvau.metrics.files import read_detections
-from tvau.viz.predictions import Dialog, write_prediction
+from tvau.types import Turn
+from tvau.viz.predictions import Dialog, Evidence, clock, every_frame, merged, write_prediction
 
-FRAMES = 21  # more than one chunk
-DIALOGS: list[Dialog] = [
-    {"frames": [0, 20], "turns": [{"task": "judgement", "question": "Any anomaly?", "answer": "Yes, a “dog”."}]}
-]
+FRAMES = 21
+ANSWER: Turn = {"task": "judgement", "question": "Any anomaly?", "answer": "Yes, a “dog” <b>."}
+DIALOGS: list[Dialog] = [{"frames": [0, 20], "turns": [ANSWER]}]
 
 
 @pytest.fixture
@@ -28,21 +30,37 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-def write(source: Path, out: Path, frames: list[int], scores: list[float]) -> None:
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+def write(
+    source: Path, out: Path, frames: list[int], scores: list[float], dialogs: Sequence[Dialog] = DIALOGS
+) -> dict[str, Any]:
     heatmaps = np.broadcast_to(np.array(scores, np.float32)[:, None, None], (len(scores), 3, 4))
-    write_prediction(out, source, np.array(frames), heatmaps, np.array(scores), DIALOGS, fps=5)
+    evidence = Evidence(np.array(frames), np.array(scores), zip(frames, heatmaps, strict=True))
+    return write_prediction(out, source, dialogs, evidence, fps=5)
 
 
-def test_all_files_are_written_and_nothing_else(source: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out" / "street"
+def test_all_files_are_written_and_nothing_else(source: Path, out: Path) -> None:
     write(source, out, [0, 10, 20], [0.0, 1.0, 0.0])
-    names = ["detections.txt", "dialog.json", "dialog.txt", "overlay.mp4", "scores.csv"]
+    names = ["detections.txt", "dialog.json", "dialog.txt", "index.html", "overlay.mp4", "scores.csv", "summary.json"]
     assert sorted(p.name for p in out.iterdir()) == names
 
 
-def test_overlay_has_every_frame_and_heat_between_the_sampled_ones(source: Path, tmp_path: Path) -> None:
-    write(source, tmp_path / "out", [0, 10, 20], [0.0, 1.0, 0.0])
-    with open_video(tmp_path / "out" / "overlay.mp4") as video:
+def test_without_heatmaps_there_is_no_column_of_zeros(source: Path, out: Path) -> None:
+    summary = write_prediction(out, source, DIALOGS, fps=5)
+    assert sorted(p.name for p in out.iterdir()) == ["dialog.json", "dialog.txt", "index.html", "summary.json"]
+    assert "highest" not in summary
+    assert "<video" not in (out / "index.html").read_text()
+
+
+def test_overlay_has_every_frame_and_heat_between_the_sampled_ones(source: Path, out: Path) -> None:
+    write(source, out, [0, 10, 20], [0.0, 1.0, 0.0])
+    with open_video(out / "overlay.mp4") as video:
         assert (video.frames, video.fps, video.size) == (FRAMES, 5, (48, 64))
         pictures = video.read([0, 5, 10, 20]).float()[:, :, 30:].mean((2, 3))  # [4, 3], below the label
     redness = pictures[:, 0] - pictures[:, 2]
@@ -52,9 +70,9 @@ def test_overlay_has_every_frame_and_heat_between_the_sampled_ones(source: Path,
     assert redness[2] > 60
 
 
-def test_scores_of_every_source_frame_are_interpolated(source: Path, tmp_path: Path) -> None:
-    write(source, tmp_path / "out", [2, 12], [0.2, 0.7])
-    with (tmp_path / "out" / "scores.csv").open() as file:
+def test_scores_of_every_source_frame_are_interpolated(source: Path, out: Path) -> None:
+    write(source, out, [2, 12], [0.2, 0.7])
+    with (out / "scores.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["frame"]) for row in rows] == list(range(FRAMES))
     assert [i for i, row in enumerate(rows) if row["sampled"] == "1"] == [2, 12]
@@ -63,19 +81,93 @@ def test_scores_of_every_source_frame_are_interpolated(source: Path, tmp_path: P
     assert float(rows[10]["seconds"]) == 2.0
 
 
-def test_dialog_for_machines_and_for_people(source: Path, tmp_path: Path) -> None:
-    write(source, tmp_path / "out", [0], [0.5])
-    assert json.loads((tmp_path / "out" / "dialog.json").read_text("utf-8")) == {"video": "street", "windows": DIALOGS}
-    text = (tmp_path / "out" / "dialog.txt").read_text("utf-8")
-    assert "Frames 0 to 20\n  Q: Any anomaly?\n  A: Yes, a “dog”." in text
+def test_maps_of_every_frame_are_interpolated() -> None:
+    maps = [(2, np.full((1, 1), 0.2)), (4, np.full((1, 1), 0.6))]
+    assert [float(m[0, 0]) for m in every_frame(iter(maps), 7)] == pytest.approx([0.2, 0.2, 0.2, 0.4, 0.6, 0.6, 0.6])
+    with pytest.raises(DataError, match=r"frame 2 .*\[0, 1\]"):
+        list(every_frame([(2, np.full((1, 1), np.nan))], 7))
 
 
-def test_a_source_that_breaks_midway_leaves_no_half_video(source: Path, tmp_path: Path) -> None:
-    (source / "018.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"018\.png"):
-        write(source, tmp_path / "out", [0], [0.5])
-    names = ["detections.txt", "dialog.json", "dialog.txt", "scores.csv"]
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == names
+def test_every_frame_has_its_boxes_in_pixels_of_the_source(source: Path, out: Path) -> None:
+    heatmaps = np.zeros((2, 7, 13), np.float32)  # a seventh and a fifth of 49 x 65
+    heatmaps[:, 2:4, 5:6] = [[[1.0]], [[0.5]]]
+    maps = zip([3, 7], heatmaps, strict=True)
+    write_prediction(out, source, DIALOGS, Evidence(np.array([3, 7]), np.zeros(2), maps, MapRule(0.7)), fps=5)
+    header, *lines = (out / "detections.txt").read_text().splitlines()
+    assert header == "frame,x1,y1,x2,y2,score"
+    rows = [[float(value) for value in line.split(",")] for line in lines]
+    # from 1.0 in frame 3 down to 0.5 in frame 7, which no longer reaches 0.7
+    expected = {0: 1.0, 1: 1.0, 2: 1.0, 3: 1.0, 4: 0.875, 5: 0.75}
+    assert [row[1:5] for row in rows] == [[25, 14, 29, 27]] * len(expected)
+    assert {int(row[0]): row[5] for row in rows} == pytest.approx(expected)
+
+
+def test_events_and_answers_stand_in_the_summary(source: Path, out: Path) -> None:
+    write(source, out, [0, 5, 10, 15, 20], [0.0, 1.0, 0.0, 0.0, 0.9])
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["highest"] == {"score": 1.0, "frame": 5, "seconds": 1.0}
+    assert [event["frames"] for event in summary["events"]] == [[3, 7], [18, 20]]
+    assert [event["seconds"] for event in summary["events"]] == [[0.6, 1.4], [3.6, 4.0]]
+    assert summary["said"] == {"Any anomaly?": {"yes": 1, "no": 0}}
+
+
+def test_dialog_for_machines_and_for_people(source: Path, out: Path) -> None:
+    write(source, out, [0], [0.5])
+    windows = [{"frames": [0, 20], "seconds": [0.0, 4.0], "turns": [ANSWER]}]
+    assert json.loads((out / "dialog.json").read_text("utf-8")) == {"video": "street", "windows": windows}
+    text = (out / "dialog.txt").read_text("utf-8")
+    assert "0:00 - 0:04\n  Q: Any anomaly?\n  A: Yes, a “dog” <b>." in text
+    assert text.index("highest score") < text.index("Q: ")  # a summary comes first
+
+
+class Page(HTMLParser):
+    """The words of a page, and the values of one attribute."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words, self.starts, self.tags = "", [], []  # type: ignore[var-annotated]
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.starts += [value for name, value in attrs if name == "data-from" and tag == "button"]
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def test_the_page_shows_events_and_merged_windows_by_their_times(source: Path, out: Path) -> None:
+    no: Turn = {**ANSWER, "answer": "No."}
+    dialogs: list[Dialog] = [
+        {"frames": [0, 4], "turns": [no]}, {"frames": [5, 9], "turns": [no]}, {"frames": [10, 14], "turns": [ANSWER]},
+        {"frames": [15, 20], "turns": [no]},
+    ]  # fmt: skip
+    write(source, out, [0, 12, 20], [0.0, 1.0, 0.0], dialogs)
+    page = Page((out / "index.html").read_text("utf-8"))
+    assert {"video", "svg", "rect", "polyline"} <= set(page.tags)
+    assert page.starts == ["1.2", "0.0", "2.0", "3.0"]  # the event, and three windows of four
+    for words in ("0:00.0 - 0:01.8 (2 windows)", "0:02.0 - 0:02.8", "0:03.0 - 0:04.0", "Yes, a “dog” <b>."):
+        assert words in page.words
+    assert page.words.count("Yes, a") == 1
+    assert "Yes in 1, no in 3 of them" in page.words
+    assert len(json.loads((out / "dialog.json").read_text())["windows"]) == 4
+
+
+def test_only_neighbours_that_say_the_same_are_merged() -> None:
+    windows: list[Dialog] = [
+        {"frames": [i, i], "seconds": [i, i], "turns": [{**ANSWER, "answer": word}]} for i, word in enumerate("aaba")
+    ]
+    assert [(d["frames"], d["windows"]) for d in merged(windows)] == [([0, 1], 2), ([2, 2], 1), ([3, 3], 1)]
+    assert "windows" not in windows[0]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "tenths", "said"),
+    [(0, False, "0:00"), (12.34, False, "0:12"), (12.34, True, "0:12.3"), (59.99, True, "1:00.0"),
+     (59.99, False, "1:00"), (3600 + 72, False, "1:01:12")],
+)  # fmt: skip
+def test_clock(seconds: float, tenths: bool, said: str) -> None:
+    assert clock(seconds, tenths) == said
 
 
 @pytest.mark.parametrize(
@@ -89,17 +181,8 @@ def test_a_source_that_breaks_midway_leaves_no_half_video(source: Path, tmp_path
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(
-    source: Path, tmp_path: Path, frames: list[int], scores: list[float], said: str
+    source: Path, out: Path, frames: list[int], scores: list[float], said: str
 ) -> None:
     with pytest.raises(DataError, match=said):
-        write(source, tmp_path / "out", frames, scores)
-    assert not (tmp_path / "out").exists()
-
-
-def test_boxes_stand_in_pixels_of_the_source(source: Path, tmp_path: Path) -> None:
-    heatmaps = np.zeros((2, 7, 13), np.float32)  # a seventh and a fifth of 49 x 65
-    heatmaps[1, 2:4, 5:6] = 0.75
-    write_prediction(
-        tmp_path / "out", source, np.array([3, 9]), heatmaps, np.zeros(2), DIALOGS, fps=5, rule=MapRule(0.7)
-    )
-    assert read_detections(tmp_path / "out" / "detections.txt").tolist() == [[9, 25, 14, 29, 27, 0.75]]
+        write(source, out, frames, scores)
+    assert not list(out.iterdir())

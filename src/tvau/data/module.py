@@ -2,7 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -107,13 +107,15 @@ class ClipStream(IterableDataset[Batch]):
     """Batches of all clips in order, for evaluation and prediction.
 
     Each process and loader worker owns whole videos, so that no frame is decoded twice. With one worker (or none) the
-    batches come in the order of the clips; with more, those of several videos take turns.
+    batches come in the order of the clips; with more, those of several videos take turns. With `apart`, no batch holds
+    two videos: what comes of a video then does not depend on its neighbours, be they of another size or left out.
     """
 
-    def __init__(self, dataset: ClipDataset, batch_size: int, workers: int) -> None:
+    def __init__(self, dataset: ClipDataset, batch_size: int, workers: int, apart: bool = False) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
         self.workers = max(workers, 1)
+        self.apart = apart
 
     def _share(self, worker: int) -> list[Clip]:
         """The clips of one worker of this process."""
@@ -124,23 +126,27 @@ class ClipStream(IterableDataset[Batch]):
 
     def __len__(self) -> int:
         """Batches of this process, and 1 where it has none: one with 0 would be left out of sums of scores, too."""
-        return max(sum(-(-len(self._share(worker)) // self.batch_size) for worker in range(self.workers)), 1)
+        return max(sum(len(self._batches(worker)) for worker in range(self.workers)), 1)
+
+    def _batches(self, worker: int) -> list[list[Clip]]:
+        """The clips of one worker, as they stand side by side where none is broken."""
+        share = self._share(worker)
+        parts = [list(clips) for _, clips in groupby(share, lambda clip: clip.name)] if self.apart else [share]
+        return [part[at : at + self.batch_size] for part in parts for at in range(0, len(part), self.batch_size)]
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
-        samples: list[Sample] = []
-        for clip in self._share(worker.id if worker else 0):
-            if self.dataset.is_broken(clip.name):
-                continue
-            try:
-                samples.append(self.dataset.sample(clip))
-            except DataError as error:
-                self.dataset.give_up(clip.name, error)
-            if len(samples) == self.batch_size:
+        for clips in self._batches(worker.id if worker else 0):
+            samples: list[Sample] = []
+            for clip in clips:
+                if self.dataset.is_broken(clip.name):
+                    continue
+                try:
+                    samples.append(self.dataset.sample(clip))
+                except DataError as error:
+                    self.dataset.give_up(clip.name, error)
+            if samples:
                 yield collate(samples)
-                samples = []
-        if samples:
-            yield collate(samples)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -191,6 +197,7 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
         self.on_broken: OnBroken = on_broken
         self.test_splits, self.in_memory = list(test_splits), in_memory
         self.splits: dict[str, ClipDataset] = {}
+        self.left_out: Callable[[], Collection[str]] = tuple  # videos that were predicted before; asked by each process
 
     @property
     def test_names(self) -> list[str]:
@@ -245,11 +252,13 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
         return [self._stream(name) for name in self.test_splits]
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """All clips to predict, in order."""
-        return self._stream("predict")
+        """The clips to predict, in order, without videos in `left_out`; no batch holds two videos."""
+        out, dataset = self.left_out(), self.splits["predict"]
+        dataset.clips = [clip for clip in dataset.clips if clip.name not in out]
+        return self._stream("predict", apart=True)
 
-    def _stream(self, split: str) -> DataLoader[Batch]:
-        stream = ClipStream(self.splits[split], self.batch_size, self.num_workers)
+    def _stream(self, split: str, apart: bool = False) -> DataLoader[Batch]:
+        stream = ClipStream(self.splits[split], self.batch_size, self.num_workers, apart)
         return DataLoader(
             stream,
             batch_size=None,

@@ -1,10 +1,11 @@
 """The stages as LightningModules."""
 
-from tvau.tasks.callbacks import Cost, HeatmapPictures, PredictionWriter
+from tvau.tasks.callbacks import Cost, HeatmapPictures
 from tvau.tasks.dialog import DialogTask
 from tvau.tasks.heatmap import HeatmapTask
 from tvau.tasks.neighbours import NeighbourTask
 from tvau.tasks.sharded import Sharded
+from tvau.tasks.writer import PredictionWriter
 
 __all__ = [
     "Cost", "DialogTask", "HeatmapPictures", "HeatmapTask", "NeighbourTask", "PredictionWriter", "Sharded",

@@ -1,25 +1,20 @@
-"""What happens beside training: pictures in the log, costs, predictions on disk."""
+"""What happens beside training: pictures in the log, costs."""
 
 import json
 import resource
 import sys
 import time
-from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from tvau.files import whole
-from tvau.metrics.boxes import MapRule
-from tvau.metrics.frame import smooth
-from tvau.tasks.base import OURS, Task
+from tvau.tasks.base import Task
 from tvau.types import Batch, having
 from tvau.viz.overlay import key_frames
-from tvau.viz.predictions import Dialog, write_prediction
 
 
 class HeatmapPictures(Callback):
@@ -81,55 +76,3 @@ class Cost(Callback):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path) as temporary:
             temporary.write_text(json.dumps(costs, indent=2))
-
-
-class PredictionWriter(Callback):
-    """Writes overlay, scores and dialog of each video as soon as its last window is done.
-
-    Args:
-        folder: where each video gets a folder of its own.
-    """
-
-    def __init__(self, folder: str = "predictions") -> None:
-        self.folder = Path(folder)
-        self.name: str | None = None
-        self.windows: list[dict[str, Any]] = []
-
-    def on_predict_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Batch, index: int, dataloader_idx: int = 0
-    ) -> None:
-        """Keeps the windows of a video together; they come in order, one video after the other."""
-        for i, name in enumerate(batch["name"]):
-            if name != self.name:
-                self._write(trainer)
-                self.name = name
-            self.windows.append(
-                {
-                    "frames": batch["frames"][i].cpu().numpy(),
-                    "heatmaps": outputs["heatmaps"][i].float().cpu().numpy(),
-                    "scores": outputs["scores"][i].float().cpu().numpy(),
-                    "turns": outputs["turns"][i],
-                    "fps": batch["fps"][i],
-                }
-            )
-
-    def on_predict_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Writes the last video."""
-        self._write(trainer)
-
-    def _write(self, trainer: Trainer) -> None:
-        if not self.windows:
-            return
-        name, windows, self.windows = cast(str, self.name), self.windows, []
-        rule = cast(Task, trainer.lightning_module).rules.get(OURS, MapRule())
-        frames = np.concatenate([w["frames"] for w in windows])
-        at, where = np.unique(frames, return_inverse=True)  # overlapping windows: their mean
-        weight = np.bincount(where)
-        heatmaps = np.zeros((len(at), *windows[0]["heatmaps"].shape[1:]), np.float32)
-        np.add.at(heatmaps, where, np.concatenate([w["heatmaps"] for w in windows]))
-        scores = smooth(np.bincount(where, np.concatenate([w["scores"] for w in windows])) / weight, rule.smoothing)
-        dialogs = [Dialog(frames=[int(w["frames"][0]), int(w["frames"][-1])], turns=w["turns"]) for w in windows]
-        source = cast(Any, trainer).datamodule.paths[name]
-        folder = self.folder / name
-        write_prediction(folder, source, at, heatmaps / weight[:, None, None], scores, dialogs, windows[0]["fps"], rule)
-        print(f"{name}: highest score {scores.max():.3f} at frame {at[scores.argmax()]} -> {folder}")

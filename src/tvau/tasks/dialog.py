@@ -119,7 +119,8 @@ class DialogTask(Task):
             batch = {**batch, "turns": [turns[:1] for turns in batch["turns"]]}
         for part in by_length(batch):
             turns = part["turns"]
-            answers, heatmaps = self.model.converse(part, [[t["question"] for t in own] for own in turns], self.most)
+            answers, seen = self.model.converse(part, [[t["question"] for t in own] for own in turns], self.most)
+            heatmaps = None if seen is None else self.model.enlarge(seen, part)
             text, maps = cast(TextScores, self.scores[f"text_{name}"]), cast(MapScores, self.scores[f"maps_{name}"])
             found = None if heatmaps is None else maps.update(part, heatmaps)
             tracks, (height, width) = true_boxes(part), part["video"].shape[-2:]
@@ -159,14 +160,16 @@ class DialogTask(Task):
     # ---- predict ----
 
     def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Heatmaps [B, T, H, W], frame scores [B, T] and answers of each clip."""
-        answers, heatmaps = self.model.converse(batch, [self.questions] * len(batch["name"]), self.most)
+        """Logits of the heatmaps [B, T', H', W'] and frame scores [B, T] (None: no decoder), answers of each clip."""
+        answers, maps = self.model.converse(batch, [self.questions] * len(batch["name"]), self.most)
         turns = [
             [{"task": "", "question": q, "answer": a} for q, a in zip(self.questions, own, strict=True)]
             for own in answers
         ]
-        maps = torch.zeros_like(batch["video"][:, :, 0], dtype=torch.float) if heatmaps is None else heatmaps
-        return {"heatmaps": maps, "scores": frame_scores(maps), "turns": turns}
+        if maps is None:
+            return {"logits": None, "scores": None, "turns": turns}
+        scores = frame_scores(self.model.enlarge(maps, batch))
+        return {"logits": maps[:, :, 1] - maps[:, :, 0], "scores": scores, "turns": turns}
 
 
 def load(checkpoint: str, backbone: VideoLVLM) -> TVAU:

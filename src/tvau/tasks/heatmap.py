@@ -93,11 +93,6 @@ class MapTask(Task):
             results.setdefault(method, {})[split] = cast(MapScores, scores).compute()
         self.publish(results)
 
-    def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Heatmaps [B, T, H, W], frame scores [B, T], and no words."""
-        heatmaps = self.heatmaps(batch)
-        return {"heatmaps": heatmaps, "scores": frame_scores(heatmaps), "turns": [[] for _ in batch["name"]]}
-
 
 class HeatmapTask(MapTask):
     """Trains the heatmap decoder alone.
@@ -166,6 +161,12 @@ class HeatmapTask(MapTask):
         loss = map_loss(self.model.maps(batch), true_masks(batch), self.positive_weight, self.dice_weight)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["name"]))
         return loss
+
+    def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Logits of the heatmaps [B, T', H', W'], frame scores [B, T], and no words."""
+        maps = self.model.maps(batch)
+        scores = frame_scores(self.model.enlarge(maps, batch))
+        return {"logits": maps[:, :, 1] - maps[:, :, 0], "scores": scores, "turns": [[] for _ in batch["name"]]}
 
     def on_validation_start(self) -> None:
         """Fresh scores for every validation."""

@@ -1,156 +1,265 @@
-"""The files of a prediction: a video with the heatmap over it, a table of scores, the dialog.
+"""The files of a prediction: a video with the heatmap over it, tables of scores and boxes, the dialog, and a page.
 
-Each file appears whole or not at all.
+The source is read once more, frame by frame, and memory does not grow with its length.
 """
 
 import csv
 import json
-from collections.abc import Sequence
-from fractions import Fraction
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.resources import files
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
-import av
 import cv2
 import numpy as np
+from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 
 from tvau.data.video import Video, open_video
 from tvau.errors import DataError
-from tvau.files import whole
 from tvau.metrics.boxes import MapRule, boxes, scaled
+from tvau.metrics.text import yes_no
 from tvau.types import Turn
+from tvau.viz.mp4 import Mp4
 from tvau.viz.overlay import Image, heat
 
-CHUNK = 16  # frames of the source in memory at a time
+EVENT = 0.5  # frames with this score or more make up an event
+BRIEF = 2.0  # seconds; windows shorter than that are headed by tenths
+BOX = ("frame", "x1", "y1", "x2", "y2", "score")
+POINTS = 1000  # of the curve on the page, at most
+Map = NDArray[np.floating]  # [h, w] in [0, 1]
 
 
 class Dialog(TypedDict):
-    """What was said about one window of a video."""
+    """What was said about one window of a video, or about several neighbours of which the same was said."""
 
-    frames: list[int]  # first and last frame of the window, 0-based
+    frames: list[int]  # first and last frame, 0-based
+    seconds: NotRequired[list[float]]  # when they are shown
     turns: list[Turn]
+    windows: NotRequired[int]  # how many they are
+    repeated: NotRequired[int]  # how often the last frame stood in for what a video lacks that is shorter than a clip
+
+
+class Evidence(NamedTuple):
+    """What was seen in a video.
+
+    Attributes:
+        frames: int64 [N], the sampled frames, 0-based, rising.
+        scores: float [N] in [0, 1].
+        maps: the same frames' numbers and heatmaps, in order; read once.
+        rule: how boxes are read from the heatmaps, as in the test.
+    """
+
+    frames: NDArray[np.int64]
+    scores: NDArray[np.floating]
+    maps: Iterable[tuple[int, Map]]
+    rule: MapRule = MapRule()
 
 
 def write_prediction(
     folder: Path,
     source: Path,
-    frames: NDArray[np.int64],
-    heatmaps: NDArray[np.floating],
-    scores: NDArray[np.floating],
     dialogs: Sequence[Dialog],
+    evidence: Evidence | None = None,
     fps: float | None = None,
-    rule: MapRule | None = None,
-) -> None:
-    """Write overlay.mp4, scores.csv, detections.txt, dialog.json and dialog.txt of one video.
+    progress: Callable[[Video], Iterable[Image]] = iter,
+) -> dict[str, Any]:
+    """Write index.html, summary.json, dialog.json, dialog.txt and, of what was seen, overlay, scores and detections.
 
     Args:
-        folder: of this video alone; made if needed.
-        source: the video file or frame folder that was looked at; read again, a few frames at a time.
-        frames: int64 [N], the sampled frames, 0-based, rising.
-        heatmaps: float [N, h, w] in [0, 1].
-        scores: float [N] in [0, 1].
-        dialogs: one for each window.
+        folder: of this video alone, empty; see `tvau.files.whole_folder`.
+        source: the video file or frame folder that was looked at.
+        dialogs: one for each window, in order.
+        evidence: None: the model has no heatmaps.
         fps: frames a second of a frame folder, which does not say it itself.
-        rule: how boxes are read from the heatmaps, as in the test.
+        progress: goes through the frames of the source and shows how far it is.
+
+    Returns:
+        The content of summary.json.
 
     Raises:
         DataError: sizes that do not agree, frames that are not rising or not in the source, a source that is broken.
+        OSError: the folder cannot be written to.
     """
-    frames, heatmaps, scores = np.asarray(frames), np.asarray(heatmaps), np.asarray(scores)
-    if not (len(frames) == len(heatmaps) == len(scores) > 0 and heatmaps.ndim == 3):
-        raise DataError(f"{source}: {len(frames)} frames, heatmaps {heatmaps.shape}, {len(scores)} scores; expected N "
-                        "frames (1 or more), heatmaps [N, h, w], N scores.")  # fmt: skip
-    for values, what in ((heatmaps, "heatmaps"), (scores, "scores")):
-        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-            raise DataError(f"{source}: {what} are not all finite and in [0, 1]; give probabilities.")
     with open_video(source, fps=fps) as video:
-        if (np.diff(frames) <= 0).any() or frames[0] < 0 or frames[-1] >= video.frames:
-            raise DataError(f"{source}: sampled frames {frames[:3]}..{frames[-1]}; expected rising numbers from 0 to "
-                            f"{video.frames - 1}, each once.")  # fmt: skip
-        folder.mkdir(parents=True, exist_ok=True)
-        write_scores(folder / "scores.csv", frames, scores, video.frames, video.fps)
-        write_detections(folder / "detections.txt", frames, heatmaps, rule or MapRule(), video.size)
-        write_dialogs(folder, source.name, dialogs)
-        write_overlay(folder / "overlay.mp4", video, frames, heatmaps, scores)
+        seconds = video.seconds
+        length = round(float(seconds[-1]) + 1 / video.fps, 3)
+        summary: dict[str, Any] = {"video": source.name, "frames": video.frames, "seconds": length}
+        summary |= {"size": list(video.size), "windows": len(dialogs)}
+        curve: list[list[float]] = []
+        if evidence is not None:
+            _check(evidence, source, video.frames)
+            scores = np.interp(np.arange(video.frames), evidence.frames, evidence.scores)
+            write_scores(folder / "scores.csv", evidence.frames, scores, seconds)
+            _write_pictures(folder, video, evidence, scores, seconds, progress)
+            summary |= seen(scores, seconds)
+            curve = _thinned(seconds, scores)
+    timed: list[Dialog] = [{**d, "seconds": [round(float(seconds[i]), 3) for i in d["frames"]]} for d in dialogs]
+    summary |= {"said": verdicts(dialogs), "dialog": merged(timed)}
+    _dump(folder / "dialog.json", {"video": source.name, "windows": timed})
+    _dump(folder / "summary.json", summary)
+    _write_words(folder, summary, curve)
+    return summary
 
 
-def write_scores(path: Path, frames: NDArray[np.int64], scores: NDArray[np.floating], total: int, fps: float) -> None:
-    """One row for each of the `total` source frames: frame, seconds, score, and whether the model saw that frame.
+def _write_words(folder: Path, summary: dict[str, Any], curve: list[list[float]]) -> None:
+    """dialog.txt, and index.html with the curve [(seconds, score)]; both begin with what the summary says."""
+    tenths = any(last - first < BRIEF for first, last in (dialog["seconds"] for dialog in summary["dialog"]))
+    headings = [heading(dialog, tenths) for dialog in summary["dialog"]]
+    lines = [summary["video"], "", *sentences(summary)]
+    for title, dialog in zip(headings, summary["dialog"], strict=True):
+        lines += ["", title, *(f"  Q: {turn['question']}\n  A: {turn['answer']}" for turn in dialog["turns"])]
+    (folder / "dialog.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page = environment.from_string(files("tvau.viz").joinpath("prediction.html").read_text(encoding="utf-8"))
+    known = {"sentences": sentences(summary), "headings": headings, "threshold": EVENT, "clock": clock}
+    (folder / "index.html").write_text(page.render(summary=summary, curve=curve, **known), encoding="utf-8")
+
+
+def _check(evidence: Evidence, source: Path, total: int) -> None:
+    frames, scores = evidence.frames, evidence.scores
+    if not len(frames) == len(scores) > 0:
+        raise DataError(f"{source}: {len(frames)} frames, {len(scores)} scores; expected N of each, 1 or more.")
+    if (np.diff(frames) <= 0).any() or frames[0] < 0 or frames[-1] >= total:
+        raise DataError(f"{source}: sampled frames {frames[:3]}..{frames[-1]}; expected rising numbers from 0 to "
+                        f"{total - 1}, each once.")  # fmt: skip
+    if not (np.isfinite(scores).all() and scores.min() >= 0 and scores.max() <= 1):
+        raise DataError(f"{source}: scores are not all finite and in [0, 1]; give probabilities.")
+
+
+def write_scores(
+    path: Path, sampled: NDArray[np.int64], scores: NDArray[np.floating], seconds: NDArray[np.floating]
+) -> None:
+    """One row for each source frame: frame, seconds, score, and whether the model saw that frame.
 
     Scores between sampled frames are interpolated linearly; before the first and after the last they stay.
     """
-    sampled = set(frames.tolist())
-    with whole(path) as temporary, temporary.open("w", newline="") as file:
+    known = set(sampled.tolist())
+    with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["frame", "seconds", "score", "sampled"])
-        for frame, score in enumerate(np.interp(np.arange(total), frames, scores)):
-            writer.writerow([frame, f"{frame / fps:.3f}", f"{score:.6f}", int(frame in sampled)])
+        for frame, (time, score) in enumerate(zip(seconds, scores, strict=True)):
+            writer.writerow([frame, f"{time:.3f}", f"{score:.6f}", int(frame in known)])
 
 
-def write_detections(
-    path: Path, frames: NDArray[np.int64], heatmaps: NDArray[np.floating], rule: MapRule, size: tuple[int, int]
-) -> None:
-    """One line `frame,x1,y1,x2,y2,score` for each box of each sampled frame, in pixels of the source, inclusive.
+def every_frame(maps: Iterable[tuple[int, Map]], total: int) -> Iterator[Map]:
+    """The heatmap of each of `total` frames, linear between sampled ones, constant before the first and after the last.
 
-    `tvau score` reads it. `size` is (height, width) of the source.
+    Raises:
+        DataError: a heatmap that is not finite and in [0, 1].
     """
-    with whole(path) as temporary, temporary.open("w") as file:
-        for frame, heatmap in zip(frames, heatmaps, strict=True):
-            for *corners, score in scaled(boxes(heatmap, rule), heatmap.shape, size):
-                file.write(f"{frame},{','.join(f'{corner:.1f}' for corner in corners)},{score:.6f}\n")
+    at, before = -1, None
+    for frame, heatmap in maps:
+        if not (np.isfinite(heatmap).all() and heatmap.min() >= 0 and heatmap.max() <= 1):
+            raise DataError(f"the heatmap of frame {frame} is not finite and in [0, 1]; give probabilities.")
+        for between in range(at + 1, frame + 1):
+            share = (between - at) / (frame - at)
+            yield heatmap if before is None else (1 - share) * before + share * heatmap
+        at, before = frame, heatmap
+    for _ in range(at + 1, total if before is not None else 0):
+        yield before  # type: ignore[misc]
 
 
-def write_dialogs(folder: Path, name: str, dialogs: Sequence[Dialog]) -> None:
-    """dialog.json for machines, dialog.txt for people."""
-    with whole(folder / "dialog.json") as temporary:
-        text = json.dumps({"video": name, "windows": list(dialogs)}, indent=2, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
-    lines = [name]
-    for dialog in dialogs:
-        first, last = dialog["frames"]
-        lines += ["", f"Frames {first} to {last}"]
-        lines += [f"  Q: {turn['question']}\n  A: {turn['answer']}" for turn in dialog["turns"]]
-    with whole(folder / "dialog.txt") as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def write_overlay(
-    path: Path,
+def _write_pictures(
+    folder: Path,
     video: Video,
-    frames: NDArray[np.int64],
-    heatmaps: NDArray[np.floating],
+    evidence: Evidence,
     scores: NDArray[np.floating],
+    seconds: NDArray[np.floating],
+    progress: Callable[[Video], Iterable[Image]],
 ) -> None:
-    """Every frame of the source under the heatmap, as h264 mp4 at the source's size and speed.
+    """overlay.mp4, every frame of the source under its heatmap, and detections.txt, the boxes of every frame.
 
-    Between sampled frames the heatmaps are interpolated linearly. Odd sizes lose their last row or column, which h264
-    with 4:2:0 colour cannot hold. Memory does not grow with the length of the video.
+    Boxes are in pixels of the source, inclusive, one a line under a header; `tvau score` reads them.
     """
-    height, width = (side - side % 2 for side in video.size)
-    with whole(path) as temporary, av.open(str(temporary), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(video.fps).limit_denominator(10_000))
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": "20", "preset": "veryfast"}
-        for start in range(0, video.frames, CHUNK):
-            indices = range(start, min(start + CHUNK, video.frames))
-            pictures = video.read(indices).permute(0, 2, 3, 1).numpy()[:, :height, :width]  # [t, H, W, 3]
-            for index, picture in zip(indices, pictures, strict=True):
-                below, above, share = _neighbours(frames, index)
-                blend = (1 - share) * heatmaps[below] + share * heatmaps[above]
-                score = (1 - share) * scores[below] + share * scores[above]
-                shown = _label(heat(picture, blend), f"{index} | {index / video.fps:.1f} s | score {score:.2f}")
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="rgb24")))
-        container.mux(stream.encode())
+    with (folder / "detections.txt").open("w") as file, Mp4(folder / "overlay.mp4", video.size, video.fps) as overlay:
+        file.write(",".join(BOX) + "\n")
+        maps = every_frame(evidence.maps, video.frames)
+        for frame, (picture, heatmap) in enumerate(zip(progress(video), maps, strict=True)):
+            for *corners, score in scaled(boxes(heatmap, evidence.rule), heatmap.shape, video.size):
+                file.write(f"{frame},{','.join(f'{corner:.1f}' for corner in corners)},{score:.6f}\n")
+            text = f"{frame} | {seconds[frame]:.1f} s | score {scores[frame]:.2f}"
+            overlay.add(_label(heat(picture, heatmap), text), float(seconds[frame]))
 
 
-def _neighbours(frames: NDArray[np.int64], index: int) -> tuple[int, int, float]:
-    """Positions of the sampled frames around a frame, and how far it is from the first to the second, in [0, 1]."""
-    above = int(np.searchsorted(frames, index))
-    if above == 0 or above == len(frames):
-        nearest = min(above, len(frames) - 1)
-        return nearest, nearest, 0.0
-    return above - 1, above, float((index - frames[above - 1]) / (frames[above] - frames[above - 1]))
+def seen(scores: NDArray[np.floating], seconds: NDArray[np.floating]) -> dict[str, Any]:
+    """The highest score of a video and its events, the runs of frames whose score reaches `EVENT`."""
+    top = int(scores.argmax())
+    edges = np.flatnonzero(np.diff(np.r_[0, scores >= EVENT, 0])).reshape(-1, 2)
+    events = [
+        {"frames": [int(a), int(b) - 1], "seconds": [round(float(seconds[i]), 3) for i in (a, b - 1)],
+         "highest": round(float(scores[a:b].max()), 6)}
+        for a, b in edges
+    ]  # fmt: skip
+    highest = {"score": round(float(scores[top]), 6), "frame": top, "seconds": round(float(seconds[top]), 3)}
+    return {"highest": highest, "events": events}
+
+
+def verdicts(dialogs: Sequence[Dialog]) -> dict[str, dict[str, int]]:
+    """How often each question of the dialogs was answered with yes or no; of none that was not."""
+    counts: dict[str, Counter[str]] = {}
+    for dialog in dialogs:
+        for turn in dialog["turns"]:
+            if word := yes_no(turn["answer"]):
+                counts.setdefault(turn["question"], Counter(yes=0, no=0))[word] += 1
+    return {question: dict(count) for question, count in counts.items()}
+
+
+def merged(dialogs: Sequence[Dialog]) -> list[Dialog]:
+    """Neighbouring windows of which the same was said, as one."""
+    out: list[Dialog] = []
+    for dialog in dialogs:
+        if out and out[-1]["turns"] == dialog["turns"]:
+            last = out[-1]
+            last["frames"], last["windows"] = [last["frames"][0], dialog["frames"][1]], last["windows"] + 1
+            last["seconds"] = [last["seconds"][0], dialog["seconds"][1]]
+        else:
+            out.append({**dialog, "windows": 1})
+    return out
+
+
+def clock(seconds: float, tenths: bool = False) -> str:
+    """12.34 -> "0:12", or "0:12.3"; from an hour on "1:00:12"."""
+    steps = int(seconds * 10 + 0.5) if tenths else int(seconds + 0.05) * 10
+    minutes, rest = divmod(steps, 600)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{hours}:{minutes:02d}" if hours else str(minutes)
+    return f"{text}:{rest // 10:02d}" + (f".{rest % 10}" if tenths else "")
+
+
+def heading(dialog: Dialog, tenths: bool) -> str:
+    """ "0:12 - 0:15", and how many windows that is where it is more than one."""
+    times = " - ".join(clock(second, tenths) for second in dialog["seconds"])
+    return times if dialog["windows"] == 1 else f"{times} ({dialog['windows']} windows)"
+
+
+def sentences(summary: dict[str, Any]) -> list[str]:
+    """What a summary says, for people."""
+    count = summary["windows"]
+    said = [f"{clock(summary['seconds'])} long, looked at in {count} window{'s' * (count != 1)}."]
+    if any("repeated" in dialog for dialog in summary["dialog"]):
+        said.append("The video is shorter than a clip: its last frame stands for those that it lacks.")
+    if "highest" in summary:
+        highest, events = summary["highest"], summary["events"]
+        said.append(f"The highest score is {highest['score']:.2f}, at {clock(highest['seconds'])}.")
+        times = ", ".join(" - ".join(map(clock, event["seconds"])) for event in events[:5])
+        more = f" and {len(events) - 5} more" if len(events) > 5 else ""
+        said.append(f"Scores of {EVENT} or more: {times or 'none'}{more}.")
+    for question, of in summary["said"].items():
+        said.append(f"“{question}” Yes in {of['yes']}, no in {of['no']} of them.")
+    return said
+
+
+def _thinned(seconds: NDArray[np.floating], scores: NDArray[np.floating]) -> list[list[float]]:
+    """At most `POINTS` of a curve [(seconds, score)], the highest of each of as many equal parts."""
+    parts = np.array_split(np.arange(len(scores)), min(POINTS, len(scores)))
+    tops = [int(part[scores[part].argmax()]) for part in parts]
+    return [[round(float(seconds[i]), 3), round(float(scores[i]), 4)] for i in tops]
+
+
+def _dump(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _label(picture: Image, text: str) -> Image:
