@@ -1,3 +1,3 @@
 """tvau: text-guided fine-grained video anomaly understanding."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

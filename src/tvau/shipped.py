@@ -8,6 +8,11 @@ MODEL = "notebooks/demo.ckpt"  # the trained model that answers where nobody nam
 LVLM = "backbones/nano.yaml"
 
 
+def found(name: str) -> str:
+    """A path or hub id as it was given, or the shipped file or folder of this name, where there is no other."""
+    return name if Path(name).exists() or not path(name).exists() else str(path(name))
+
+
 def path(name: str) -> Path:
     """The file or folder that the repository calls `name`, such as "configs/synthetic/predict.yaml".
 

@@ -13,6 +13,7 @@ from tvau.backbones.llava import LlavaNextVideo, LlavaOneVision, VideoLlava
 from tvau.backbones.qwen import Qwen2VL, Qwen3VL, Qwen25VL, Qwen35
 from tvau.backbones.smolvlm import SmolVLM
 from tvau.errors import BackboneError
+from tvau.shipped import found
 
 FAMILIES: tuple[type[HuggingFaceLVLM], ...] = (
     Qwen2VL, Qwen25VL, Qwen3VL, Qwen35, LlavaOneVision, LlavaNextVideo, VideoLlava, InternVL, SmolVLM
@@ -53,6 +54,7 @@ def load(
     Raises:
         BackboneError: no such checkpoint, or one of a family that no adapter takes.
     """
+    checkpoint = found(checkpoint)
     adapter = adapter_for(read_config(checkpoint, options or {}), checkpoint)
     return adapter(
         checkpoint,

@@ -18,6 +18,7 @@ from tvau.backbones.cache import VisionCache
 from tvau.backbones.checkpoint import Bits, DType, context, fingerprint, read_config, read_model, read_processor
 from tvau.backbones.tokens import ANOMALY, IGNORE, DialogTokens
 from tvau.errors import BackboneError
+from tvau.shipped import found
 from tvau.types import Turn
 
 DEPTHS = (1, 8, 16, 32)  # the blocks that the paper reads, of 32
@@ -69,7 +70,7 @@ class HuggingFaceLVLM(VideoLVLM):
         cache: str | None = None,
     ) -> None:
         super().__init__()
-        options = options or {}
+        options, checkpoint = options or {}, found(checkpoint)
         config = read_config(checkpoint, options)
         if config.model_type != self.family:
             raise BackboneError(

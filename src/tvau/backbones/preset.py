@@ -7,6 +7,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from tvau.backbones.base import VideoLVLM
 from tvau.errors import BackboneError
+from tvau.shipped import found
 
 
 def stated(backbone: str) -> Namespace:
@@ -15,6 +16,7 @@ def stated(backbone: str) -> Namespace:
     Raises:
         BackboneError: a file that is no preset.
     """
+    backbone = found(backbone)
     if Path(backbone).suffix != ".yaml":  # read as the checkpoint describes itself
         arguments: dict[str, Any] = {"checkpoint": backbone, "blocks": None, "size": None, "dtype": "auto"}
         return Namespace(class_path="tvau.backbones.load", init_args=Namespace(**arguments))

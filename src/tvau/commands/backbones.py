@@ -21,6 +21,7 @@ from tvau.backbones.huggingface import HuggingFaceLVLM, relative
 from tvau.errors import BackboneError
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder
 from tvau.region_encoder import RegionAwareAnomalyEncoder
+from tvau.shipped import found
 
 DIALOG = 400  # tokens of four questions and their answers
 RANK = 16  # of LoRA, the default of stage 2
@@ -128,7 +129,7 @@ def read_presets(folder: str | Path) -> dict[str, tuple[dict[str, Any], PreTrain
     Raises:
         BackboneError: no such folder, or a checkpoint that is neither published there nor within reach.
     """
-    folder = Path(folder)
+    folder = Path(found(str(folder)))
     if not folder.is_dir():
         raise BackboneError(f"{folder}: no such folder; expected presets as in backbones/ of the repository")
     published = folder / "published.yaml"

@@ -29,6 +29,7 @@ from matplotlib.figure import Figure
 
 from tvau.errors import DataError
 from tvau.files import whole
+from tvau.shipped import found
 from tvau.viz.report import Table, markdown
 
 COSTS = {  # column -> keys of cost.json, the first that is there; and by what it is divided
@@ -77,6 +78,7 @@ def read_plan(folder: Path) -> Plan:
     Raises:
         DataError: it is missing, says something unknown, or names a line without a config.
     """
+    folder = Path(found(str(folder)))
     path = folder / "table.yaml"
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected a folder such as configs/tables/localization")

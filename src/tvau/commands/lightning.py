@@ -5,11 +5,13 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from jsonargparse import ActionConfigFile
 from lightning import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from tvau.backbones.preset import stated
 from tvau.shell import Parser
+from tvau.shipped import found
 from tvau.tasks.base import read_checkpoint
 
 QUIET = (  # a user can do nothing about them
@@ -24,8 +26,22 @@ class ArgumentParser(LightningArgumentParser, Parser):
     """Lightning's, with our errors."""
 
 
+class Config(ActionConfigFile):
+    """`--config`: a file, or a shipped one by its name in the repository, wherever tvau runs."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
+        """Reads it into `cfg`."""
+        super().__call__(parser, cfg, found(values), option_string)
+
+
 class CommandLine(LightningCLI):
     """LightningCLI with short flags for what is asked for most."""
+
+    def init_parser(self, **options: Any) -> LightningArgumentParser:
+        """A parser that knows the shipped configs."""
+        parser = self.parser_class(**options)
+        parser.add_argument("-c", "--config", action=Config, help="a YAML file; of several the later overrules")
+        return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds our own flags; `before_instantiate_classes` hands them on."""
