@@ -140,7 +140,7 @@ def read_presets(folder: str | Path) -> dict[str, tuple[dict[str, Any], PreTrain
             continue
         preset = yaml.safe_load(path.read_text())["init_args"]
         given = known.get(preset["checkpoint"])
-        config = for_published(given["config"]) if given else read_config(preset["checkpoint"], {})
+        config = for_published(given["config"]) if given else read_config(found(preset["checkpoint"]), {})
         presets[path.stem] = (preset, config)
     return presets
 

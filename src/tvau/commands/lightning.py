@@ -19,6 +19,8 @@ QUIET = (  # a user can do nothing about them
     r"The ``compute`` method of metric",  # of many processes one may see no clip of a split
     r"(?s).*skip_none", r".*treespec",  # Lightning's own code
     r"LightningCLI's args parameter",  # the words are the shell's own
+    r"Your `IterableDataset`", r"The number of training batches", r"The dirpath has changed",  # as is meant
+    r"Be aware that when using `ckpt_path`",  # a prediction needs no callbacks of the training
 )  # fmt: skip
 
 
