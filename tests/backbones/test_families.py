@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
 from families import FAMILIES, write
+from real import ROOT as REAL_FILES
 from tiny import turn, video
 from tvau import backbones
 from tvau.backbones import checkpoint, load
@@ -125,6 +126,40 @@ def test_the_language_model_is_quantized_and_the_tower_is_not(qwen: Path, bits: 
     loss.backward()
     assert abs(float(loss.detach()) - float(plain.loss(inputs, vision))) < 0.5
     assert all(p.grad is not None for n, p in lvlm.named_parameters() if "lora_B" in n)
+
+
+@torch.no_grad()
+def test_answers_are_the_most_probable_tokens_whatever_the_generation_config_says(qwen: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(qwen, tmp_path / "some")
+    edit(folder / "generation_config.json", repetition_penalty=1e6, do_sample=True, temperature=9.0)
+    ids = []
+    for lvlm in (opened(folder), opened(qwen)):
+        inputs = lvlm.prepare(video(1, 2, (32, 32)), [[turn("Where?")]], 0, [1.0])
+        lvlm.ends = set()
+        ids.append(lvlm.generate(lvlm.start(inputs, lvlm.encode(inputs)), 12))
+    assert ids[0] == ids[1]
+    plain = lvlm.lm.generate(
+        **{k: v for k, v in inputs.items() if k not in ("labels", "position_ids")}, max_new_tokens=12,
+        min_new_tokens=12, do_sample=False, repetition_penalty=1.0,
+    )  # fmt: skip
+    assert ids[0] == [lvlm.tokens.read(plain[0, inputs["input_ids"].shape[1] :].tolist())]
+
+
+def test_past_think_blocks_stay(tmp_path: Path) -> None:
+    folder = write(FAMILIES["qwen3_5"], tmp_path)
+    real = REAL_FILES / "qwen3_5" / "chat_template.jinja"
+    if real.is_file():
+        shutil.copyfile(real, folder / "chat_template.jinja")
+    lvlm = opened(folder)
+    inputs = lvlm.prepare(video(1, 2, (32, 32)), [[turn("Is there one?", "Yes."), turn("Where?")]], 0, [1.0])
+    assert lvlm.tokens.tokenizer.decode(inputs["input_ids"][0]).count("<think>\n\n</think>\n\n") == 2
+
+
+def test_the_pair_around_all_time_steps_is_the_installed_librarys(tmp_path: Path) -> None:
+    lvlm = opened(write(FAMILIES["qwen3_vl"], tmp_path))
+    inputs = lvlm.prepare(video(1, 6, (64, 96)), [[turn("Where?")]], 0, [1.0])
+    for word in ("<|vision_start|>", "<|vision_end|>"):
+        assert (inputs["input_ids"] == lvlm.tokens.tokenizer.convert_tokens_to_ids(word)).sum() == 3 + 1
 
 
 # ---- bad input ----

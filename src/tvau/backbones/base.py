@@ -96,7 +96,11 @@ class VideoLVLM(nn.Module, ABC):
 
     @abstractmethod
     def generate(self, dialog: Dialog, most: int = 64) -> list[str]:
-        """Greedy answers of at most `most` tokens, one for each clip."""
+        """Greedy answers of at most `most` tokens, one for each clip.
+
+        The most probable token each time, as training teaches them. Sampling and repetition_penalty of a checkpoint's
+        generation config are left out: they serve free chat, while these answers rightly repeat words.
+        """
 
     @abstractmethod
     def add_lora(self, rank: int, alpha: int, dropout: float = 0.0) -> None:

@@ -98,7 +98,12 @@ class Qwen25VL(Qwen2VL):
 
 
 class Qwen3VL(Qwen2VL):
-    """Qwen3-VL: each time step of the video stands behind its time, written out in seconds."""
+    """Qwen3-VL: each time step of the video stands behind its time, written out in seconds.
+
+    The prompt is the installed library's, token for token. transformers 5 keeps the template's `<|vision_start|>` and
+    `<|vision_end|>` around all time steps, the release's own processor (4.57) put the steps in their place: one pair
+    more than the model was trained with.
+    """
 
     family = "qwen3_vl"
 
@@ -108,9 +113,16 @@ class Qwen3VL(Qwen2VL):
 
 
 class Qwen35(Qwen3VL):
-    """Qwen3.5: Qwen3-VL's way of video in a language model with recurrent layers. Answers come without thinking."""
+    """Qwen3.5: Qwen3-VL's way of video in a language model with recurrent layers. Answers come without thinking.
+
+    The template opens each answer with an empty `<think>` block and drops those of past turns when it renders a history
+    anew. Here they stay: recurrent layers cannot forget what they were fed, and training reads the same tokens.
+
+    LoRA reaches the recurrent layers' large maps too, but not in_proj_a and in_proj_b, which have an output a head.
+    """
 
     family = "qwen3_5"
+    lora_targets = r".*\.language_model\..*\.((q|k|v|o|gate|up|down|out)_proj|in_proj_(qkv|z))"
     template: ClassVar[Mapping[str, Any]] = {"enable_thinking": False}
 
     @torch.no_grad()
