@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any, cast
 
 import torch
@@ -182,7 +183,8 @@ def load(checkpoint: str, backbone: VideoLVLM) -> TVAU:
     options = stored.get("options", {})
     if "heatmap" not in options:
         raise CheckpointError(f"{checkpoint} is no checkpoint of stage 2 (tvau.tasks.DialogTask)")
-    task = DialogTask(backbone, **{**options, "heatmap": checkpoint if options["heatmap"] else None})
+    known = {k: v for k, v in options.items() if k in signature(DialogTask).parameters}  # 0.1 had some for pretraining
+    task = DialogTask(backbone, **{**known, "heatmap": checkpoint if options["heatmap"] else None})
     task.on_load_checkpoint(stored)
     task.load_state_dict(stored["state_dict"], strict=False)
     return task.model.eval()
