@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from test_ranks import RANKS
+from tvau import __version__
 from tvau.cli import COMMANDS, main
 from tvau.shell import parser_of
 
@@ -105,6 +106,28 @@ def test_commands_are_found() -> None:
     page = "```\ntvau a \\\n  --b  # c\nmake d\n```\n| e | `tvau f` |\n"
     assert list(commands(page)) == ["tvau a    --b", "make d", "tvau f"]
     assert min(len(shown(begin)) for begin in ("tvau ", "make", "python benchmarks/")) > 3
+
+
+# ---- code ----
+
+
+def test_the_code_of_the_readme_runs(
+    tmp_path: Path, video: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, again = (
+        re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text(), re.M | re.S)
+        for name in ("README.md", "docs/use/index.md")
+    )
+    assert code == again
+    assert len(code) == 1
+    monkeypatch.chdir(tmp_path)
+    video(tmp_path / "street.mp4", frames=16)
+    exec(code[0], {})
+    assert re.match(r"\['.+', '.+'\] tensor", capsys.readouterr().out)
+
+
+def test_the_citation_names_this_release() -> None:
+    assert f"version: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 # ---- the house ----
