@@ -1,6 +1,5 @@
 """The endless stream: numbered clips, a curriculum, held-out scenes, and going on where training stopped."""
 
-from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -82,7 +81,9 @@ def stream() -> SyntheticStream:
 
 def test_interrupted_training_goes_on_with_the_next_batch() -> None:
     module = stream()
-    module.trainer = cast(Trainer, SimpleNamespace(global_step=2))
+    module.trainer = Trainer(logger=False, enable_checkpointing=False)
+    module.trainer.fit_loop.epoch_progress.current.ready = 1
+    module.trainer.fit_loop.epoch_loop.batch_progress.current.ready = 2
     rest = list(module.train_dataloader())
     assert len(rest) == 1
     assert same(rest[0], clips()[2])

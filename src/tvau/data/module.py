@@ -11,8 +11,9 @@ from typing import Any, Literal, cast
 import lightning
 import torch
 from torch import Tensor, distributed
-from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, WeightedRandomSampler, get_worker_info
+from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
+from tvau.data.order import EpochSampler, ResumableLoader, place, unmoved
 from tvau.data.video import Reader, Size
 from tvau.errors import DataError
 from tvau.types import Batch, Sample, Turn, side_by_side
@@ -218,10 +219,9 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
             self.splits["training"].kept = {}
 
     def train_dataloader(self) -> DataLoader[Sample]:
-        """Training clips in random order."""
+        """Training clips in the order of the epoch, without those that a resumed run has seen."""
         dataset = self.splits["training"]
-        draw = torch.Generator().manual_seed(self.seed)
-        sampler: WeightedRandomSampler | RandomSampler | None = None
+        shares: list[float] | None = None
         abnormal = sum(clip.abnormal for clip in dataset.clips)
         if self.balance:
             if not 0 < abnormal < len(dataset):
@@ -230,14 +230,17 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
                     "abnormal. Set it to false, or check the lists of the split."
                 )
             shares = [1 / abnormal if clip.abnormal else 1 / (len(dataset) - abnormal) for clip in dataset.clips]
-            sampler = WeightedRandomSampler(shares, len(dataset), generator=draw)
-        elif self.shuffle:
-            sampler = RandomSampler(dataset, generator=draw)
-        return DataLoader(
+        trainer = self.trainer
+        ranks, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
+        sampler = EpochSampler(
+            len(dataset), self.batch_size, lambda: place(trainer), self.seed, self.shuffle, shares, ranks, rank
+        )
+        return ResumableLoader(
             dataset,
             self.batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
+            worker_init_fn=unmoved,
             collate_fn=collate,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -263,6 +266,7 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
             stream,
             batch_size=None,
             num_workers=self.num_workers,
+            worker_init_fn=unmoved,
             pin_memory=torch.cuda.is_available(),
         )
 

@@ -4,7 +4,7 @@ Clips are drawn on the fly, each from its own number, so that a run of any lengt
 on where it stopped. Scenes, seeds and the novel kinds of the data sets never occur here.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import cast
@@ -17,6 +17,7 @@ from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tvau.data.module import collate
+from tvau.data.order import EpochSampler, ResumableLoader, place, unmoved
 from tvau.errors import DataError
 from tvau.language import ACTIONS, CELLS, COLOURS, DIRECTIONS, NOUNS, Target, scene_turns
 from tvau.types import Batch, Sample
@@ -105,19 +106,6 @@ class SyntheticClips(Dataset[Batch]):
         }  # fmt: skip
 
 
-class FromStep(Sampler[int]):
-    """Batch numbers from the step at which training stands when it begins: Lightning does not skip what was done."""
-
-    def __init__(self, total: int, step: Callable[[], int]) -> None:
-        self.total, self.step = total, step
-
-    def __iter__(self) -> Iterator[int]:
-        yield from range(self.step(), self.total)
-
-    def __len__(self) -> int:
-        return self.total
-
-
 class SyntheticStream(lightning.LightningDataModule):
     """Curriculum of synthetic clips for pretraining, and held-out clips with one question each for the test.
 
@@ -143,7 +131,7 @@ class SyntheticStream(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """The curriculum, from the batch at which an interrupted run stopped."""
         clips = SyntheticClips(self.stages, self.size, self.seed * 10**9, self.scenes)
-        return self._loader(clips, FromStep(len(clips), lambda: self.trainer.global_step if self.trainer else 0))
+        return self._loader(clips, EpochSampler(len(clips), 1, lambda: place(self.trainer)))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Held-out clips with several questions."""
@@ -158,7 +146,7 @@ class SyntheticStream(lightning.LightningDataModule):
         return self._loader(clips, range(len(clips)))
 
     def _loader(self, clips: SyntheticClips, order: Iterable[int]) -> DataLoader[Batch]:
-        return DataLoader(
+        return ResumableLoader(
             clips, batch_size=None, sampler=cast(Sampler[int], order), num_workers=self.num_workers,
-            prefetch_factor=4 if self.num_workers else None,
+            prefetch_factor=4 if self.num_workers else None, worker_init_fn=unmoved,
         )  # fmt: skip
