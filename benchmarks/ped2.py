@@ -121,8 +121,8 @@ def run(args: argparse.Namespace, key: str, seed: int, fold: int) -> Path:
         print(f"== {condition.title}, seed {seed}, fold {fold}", flush=True)
         folder.mkdir(parents=True, exist_ok=True)
         noted.write_text(settings)
-        if condition.tuned and not last.is_file():
-            tvau(["fit", *words])
+        if condition.tuned:  # goes on where it was stopped; one that is done ends at once
+            tvau(["fit", *words, *([f"--ckpt_path={last}"] if last.is_file() else [])])
         cli = tvau(["test", *words, f"--ckpt_path={last}"])
         own = {name.partition("/")[2]: part for name, part in cli.model.scores.items()}
         save_scores(scores, own, cases(cli.model, cli.datamodule.splits["test"]))

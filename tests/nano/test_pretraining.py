@@ -79,6 +79,6 @@ def test_everything_learns_and_an_ordinary_checkpoint_comes_out(root: Path, fold
 
 
 def test_an_interrupted_pretraining_goes_on_with_the_next_batch(root: Path, folder: Path, watch: Watch) -> None:
-    pretrain(root, folder, 2, "--trainer.callbacks.every_n_train_steps=1")
+    pretrain(root, folder, 2, "--trainer.callbacks.minutes=0")
     pretrain(root, folder, 3, f"--ckpt_path={folder / 'runs' / 'nano' / 'last.ckpt'}")
     assert watch.steps == [(step, f"synthetic_{step * 1000}") for step in range(3)]

@@ -4,9 +4,11 @@ from tvau.tasks.callbacks import Cost, HeatmapPictures
 from tvau.tasks.dialog import DialogTask
 from tvau.tasks.heatmap import HeatmapTask
 from tvau.tasks.neighbours import NeighbourTask
+from tvau.tasks.resume import LastCheckpoint, MetricsLogger
 from tvau.tasks.sharded import Sharded
 from tvau.tasks.writer import PredictionWriter
 
 __all__ = [
-    "Cost", "DialogTask", "HeatmapPictures", "HeatmapTask", "NeighbourTask", "PredictionWriter", "Sharded",
+    "Cost", "DialogTask", "HeatmapPictures", "HeatmapTask", "LastCheckpoint", "MetricsLogger", "NeighbourTask",
+    "PredictionWriter", "Sharded",
 ]  # fmt: skip
