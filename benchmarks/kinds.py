@@ -21,7 +21,7 @@ from torchmetrics.functional import auroc
 from tvau.backbones import Qwen25VL
 from tvau.data import UBnormal
 from tvau.model import TVAU
-from tvau.tasks.base import load_decoder
+from tvau.tasks.checkpoints import load_decoder
 from tvau.tasks.maps import frame_scores
 
 Frames = dict[str, NDArray[np.float64]]  # of each video: score and abnormal area of its frames [N, 2]

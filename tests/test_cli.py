@@ -168,8 +168,7 @@ def videos(demo: Demo) -> Path:
 
 def predicted(demo: Demo, dialog: Path, videos: Path, *more: str) -> Path:
     demo(
-        "predict", "predict", f"--model.heatmap={dialog}", f"--ckpt_path={dialog}", f"--data.videos={videos}",
-        "--model.most=6", *more,
+        "predict", "predict", f"--ckpt_path={dialog}", f"--data.videos={videos}", "--model.most=6", *more,
     )  # fmt: skip
     return demo.folder / "runs" / "demo" / "predict"
 
@@ -213,6 +212,45 @@ def test_a_checkpoint_of_another_stage_or_with_other_options(demo: Demo, dialog:
     assert "does not fit this model" in failure(demo, "test", "dialog", f"--ckpt_path={heatmap}")
     changed = ("test", "dialog", f"--ckpt_path={dialog}", "--model.lora_rank=3")
     assert "lora_rank" in failure(demo, *changed)
+
+
+def test_a_checkpoint_of_stage_two_is_a_whole_model(demo: Demo, heatmap: Path, tmp_path: Path) -> None:
+    """The config it is used with knows neither stage 1's file nor what the model is made of."""
+    first = tmp_path / "first.ckpt"
+    first.write_bytes(heatmap.read_bytes())
+    last = {"class_path": "tvau.tasks.LastCheckpoint", "init_args": {"dirpath": str(tmp_path)}}
+    run = (f"--trainer.default_root_dir={tmp_path}", f"--trainer.callbacks=[{json.dumps(last)}]")
+    parts = ("--model.view=map", "--model.channels=8", "--model.base=3", "--model.lora_rank=2", "--model.lora_alpha=7")
+    demo("fit", "dialog", f"--model.heatmap={first}", *parts, *run)
+    first.unlink()
+    made = tmp_path / "last.ckpt"
+    task = demo("test", "dialog", f"--ckpt_path={made}", "--model.most=2", *run).model
+    assert (task.hparams["view"], task.hparams["lora_alpha"]) == ("map", 7)
+    state, own = stored(made)["state_dict"], task.state_dict()
+    assert all(torch.equal(own[key], value) for key, value in state.items())
+    lora = demo("test", "dialog_lora", f"--ckpt_path={made}", "--model.most=2", *run).model
+    assert torch.equal(lora.model.decoder.state_dict()["weights.1"], state["model.decoder.weights.1"])
+
+
+def test_nothing_untrained_answers(demo: Demo, heatmap: Path, dialog: Path, videos: Path) -> None:
+    words = ("predict", "predict", f"--data.videos={videos}", "--model.most=2")
+    for file in (heatmap, dialog):
+        message = failure(demo, *words, f"--model.heatmap={file}")
+        assert "`tvau predict` without a checkpoint" in message
+        assert "--ckpt_path" in message
+    assert "untrained parts (first: model.decoder" in failure(demo, "test", "heatmap")
+
+
+def test_clips_without_dialogs_teach_no_words(demo: Demo, heatmap: Path) -> None:
+    assert "a clip without a dialog" in failure(demo, "fit", "dialog", "--data.clips=windows", "--data.stride=2")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("--trainer.precision=bf16-true", "precision=bf16-true"), ("--model.view=map", "view map without heatmap")],
+)  # fmt: skip
+def test_options_that_would_train_something_else(demo: Demo, heatmap: Path, option: str, message: str) -> None:
+    assert message in failure(demo, "fit", "dialog_lora", option)
 
 
 def test_a_missing_checkpoint(demo: Demo) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import lightning
 import torch
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from tvau.backbones import Qwen25VL, VideoLVLM
 from tvau.cli import main
 from tvau.nano import blueprint
 from tvau.tasks import HeatmapTask
+from tvau.tasks.base import Task
 from tvau.types import Batch, Turn
 from tvau.world import SPLITS, write
 
@@ -58,13 +60,20 @@ def batch(clips: int = 1, turns: Sequence[Turn] = DIALOG, seed: int = 0) -> Batc
     }  # fmt: skip
 
 
-def stage_one(backbone: VideoLVLM, path: Path) -> Path:
-    """A checkpoint of an untrained stage 1."""
-    task = HeatmapTask(backbone)
-    checkpoint = {"state_dict": task.state_dict()}
+def store(task: Task, path: Path) -> Path:
+    """A checkpoint of a task as it stands."""
+    checkpoint = {
+        "state_dict": task.state_dict(), "hyper_parameters": dict(task.hparams),
+        "pytorch-lightning_version": lightning.__version__,
+    }  # fmt: skip
     task.on_save_checkpoint(checkpoint)
     torch.save(checkpoint, path)
     return path
+
+
+def stage_one(backbone: VideoLVLM, path: Path) -> Path:
+    """A checkpoint of an untrained stage 1."""
+    return store(HeatmapTask(backbone), path)
 
 
 def close(given: Tensor, expected: Tensor) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from tiny import batch, close, stage_one
+from tiny import batch, close, stage_one, store
 from tvau.backbones import Qwen25VL
 from tvau.errors import CheckpointError
 from tvau.metrics.boxes import MapRule
 from tvau.model import TVAU
 from tvau.tasks import DialogTask, HeatmapTask
-from tvau.tasks.base import load_decoder
+from tvau.tasks.checkpoints import load_decoder
 from tvau.tasks.dialog import load
 
 
@@ -34,13 +34,6 @@ def first(frozen: Qwen25VL, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return stage_one(frozen, tmp_path_factory.mktemp("stage1") / "last.ckpt")
 
 
-def saved(task: HeatmapTask | DialogTask) -> dict[str, Any]:
-    """What Lightning would store."""
-    checkpoint = {"state_dict": task.state_dict(), "hyper_parameters": dict(task.hparams)}
-    task.on_save_checkpoint(checkpoint)
-    return checkpoint
-
-
 def test_the_decoder_comes_back_as_it_was(frozen: Qwen25VL, first: Path) -> None:
     decoder, text, options = load_decoder(str(first), frozen)
     state = torch.load(first, weights_only=True)["state_dict"]
@@ -51,7 +44,7 @@ def test_the_decoder_comes_back_as_it_was(frozen: Qwen25VL, first: Path) -> None
 
 
 def test_options_of_the_decoder_travel_with_it(frozen: Qwen25VL, tmp_path: Path) -> None:
-    torch.save(saved(HeatmapTask(frozen, width=24)), tmp_path / "wide.ckpt")
+    store(HeatmapTask(frozen, width=24), tmp_path / "wide.ckpt")
     decoder, _, options = load_decoder(str(tmp_path / "wide.ckpt"), frozen)
     assert options == {"width": 24}
     assert decoder.projections["1"][1].out_features == 24  # type: ignore[index]
@@ -61,7 +54,7 @@ def test_stage_one_goes_on_from_a_checkpoint(frozen: Qwen25VL, tmp_path: Path) -
     torch.manual_seed(1)
     other = HeatmapTask(frozen, width=24)
     other.rules = {"tvau": MapRule(0.2)}
-    torch.save(saved(other), tmp_path / "other.ckpt")
+    store(other, tmp_path / "other.ckpt")
     task = HeatmapTask(frozen, start=str(tmp_path / "other.ckpt"))
     assert task.decoder_options == {"width": 24}
     given, expected = task.model.decoder.state_dict(), other.model.decoder.state_dict()  # type: ignore[union-attr]
@@ -78,7 +71,7 @@ def test_a_trained_model_comes_back_whole(fresh: Qwen25VL, first: Path, checkpoi
             weights.data += 0.1 * torch.randn_like(weights)
         assert weights.requires_grad == ("lora_" in name or ".encoder." in name)
     path = tmp_path / "last.ckpt"
-    torch.save(saved(task), path)
+    store(task, path)
     again = load(str(path), Qwen25VL(str(checkpoint), blocks=[1, 2]))
     assert isinstance(again, TVAU)
     with torch.no_grad():
@@ -89,7 +82,7 @@ def test_a_trained_model_comes_back_whole(fresh: Qwen25VL, first: Path, checkpoi
 
 
 def test_without_a_decoder_there_is_nothing_to_take(fresh: Qwen25VL, checkpoint: Path, tmp_path: Path) -> None:
-    torch.save(saved(DialogTask(fresh, lora_rank=2)), tmp_path / "lora.ckpt")
+    store(DialogTask(fresh, lora_rank=2), tmp_path / "lora.ckpt")
     with pytest.raises(CheckpointError, match="holds no heatmap decoder"):
         load_decoder(str(tmp_path / "lora.ckpt"), fresh)
 
@@ -152,13 +145,39 @@ def test_a_missing_file(frozen: Qwen25VL) -> None:
         load_decoder("absent.ckpt", frozen)
 
 
-def test_other_weights_of_the_same_shape_are_refused(frozen: Qwen25VL, checkpoint: Path, first: Path) -> None:
+def test_other_weights_of_the_same_shape_are_refused(
+    frozen: Qwen25VL, checkpoint: Path, first: Path, tmp_path: Path
+) -> None:
     half = Qwen25VL(str(checkpoint), blocks=[1, 2], dtype="bfloat16")
     load_decoder(str(first), half)  # the same ones, rounded
     other = Qwen25VL(str(checkpoint), blocks=[1, 2], random_weights=True)
     with pytest.raises(CheckpointError, match="with other weights"):
         load_decoder(str(first), other)
-    old = saved(HeatmapTask(frozen))
+    old = torch.load(stage_one(frozen, tmp_path / "old.ckpt"), weights_only=True)
     del old["backbone"]["fingerprint"]
     with pytest.warns(UserWarning, match="does not say on which weights"):
         HeatmapTask(other).on_load_checkpoint(old)
+
+
+def test_flipped_bytes_are_noticed(frozen: Qwen25VL, first: Path, tmp_path: Path) -> None:
+    content = bytearray(first.read_bytes())
+    for at in range(len(content) // 2, len(content) // 2 + 400):  # in the middle of the weights
+        content[at] ^= 0x10
+    (tmp_path / "flipped.ckpt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"the checksum of .* is wrong"):
+        load_decoder(str(tmp_path / "flipped.ckpt"), frozen)
+
+
+def test_every_task_has_an_adapter_of_its_own(fresh: Qwen25VL) -> None:
+    first = DialogTask(fresh, lora_rank=2)
+    for name, weights in first.named_parameters():
+        if "lora_" in name:
+            weights.data.fill_(1.0)
+    told = first.model(batch()).item()
+    second = DialogTask(fresh, lora_rank=4)
+    lora = {name: weights for name, weights in second.named_parameters() if "lora_" in name}
+    assert {weights.shape[0] for name, weights in lora.items() if "lora_A" in name} == {4}
+    assert all(weights.requires_grad and not (weights == 1).all() for weights in lora.values())
+    plain = DialogTask(fresh, lora_rank=0)
+    assert not any("lora_" in name for name in plain.state_dict())
+    assert plain.model(batch()).item() != told

@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 
-from tiny import Demo, stage_one
+from tiny import Demo, stage_one, store
 from tvau.backbones import Qwen25VL
+from tvau.tasks import DialogTask
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, root: Path) -> Demo:
     """Three videos a split: uneven for two processes, and one of four sees nothing."""
     demo = Demo(tmp_path_factory.mktemp("processes"), checkpoint, root / "configs" / "synthetic", videos=3)
-    stage_one(Qwen25VL(str(checkpoint), blocks=[1, 2]), demo.folder / "maps.ckpt")
+    lvlm = Qwen25VL(str(checkpoint), blocks=[1, 2])
+    maps = stage_one(lvlm, demo.folder / "heatmap.ckpt")
+    store(DialogTask(lvlm, str(maps)), demo.folder / "dialog.ckpt")
     return demo
 
 
@@ -30,13 +33,13 @@ def scores_of(demo: Demo, config: str, processes: int, *more: str) -> dict[str, 
     folder = demo.folder / f"{config}{processes}"
     parallel = (f"--trainer.devices={processes}", "--trainer.strategy=ddp_fork") if processes > 1 else ()
     demo("test", config, f"--trainer.default_root_dir={folder}", "--trainer.accelerator=cpu", "--trainer.logger=false",
-         "--model.bootstrap=20", "--data.batch_size=2", *parallel, *more)  # fmt: skip
+         "--model.bootstrap=20", "--data.batch_size=2", f"--ckpt_path={config}.ckpt", *parallel, *more)  # fmt: skip
     return numbers(json.loads((folder / "test.json").read_text()))
 
 
 @pytest.mark.parametrize("config", ["heatmap", "dialog"])
 def test_two_and_four_processes_give_what_one_gives(demo: Demo, config: str) -> None:
-    more = ("--data.hop=12",) if config == "heatmap" else ("--model.heatmap=maps.ckpt", "--model.most=5")
+    more = ("--data.hop=12",) if config == "heatmap" else ("--model.most=5",)
     alone = scores_of(demo, config, 1, *more)
     assert alone["/tvau/test/frame/frames"] >= 6
     assert {"/tvau/test/pixel/pro", "/tvau/test/region/rbdc"} <= set(alone)

@@ -104,7 +104,7 @@ class VideoLVLM(nn.Module, ABC):
 
     @abstractmethod
     def add_lora(self, rank: int, alpha: int, dropout: float = 0.0) -> None:
-        """Adds LoRA to the language model, and to nothing else."""
+        """Gives the language model, and nothing else, a new LoRA in place of an earlier one; rank 0: none."""
 
     @abstractmethod
     def unfreeze(self) -> None:

@@ -272,9 +272,12 @@ class HuggingFaceLVLM(VideoLVLM):
     # ---- what is trained ----
 
     def add_lora(self, rank: int, alpha: int, dropout: float = 0.0) -> None:
-        self.lm.add_adapter(
-            LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=self.lora_targets)
-        )
+        if self.lm._hf_peft_config_loaded:  # that of an earlier task on this backbone
+            self.lm.delete_adapter("default")
+        if rank:
+            self.lm.add_adapter(
+                LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=self.lora_targets)
+            )
         for name, weight in self.lm.named_parameters():
             if "lora_" in name:  # they come in the precision of the frozen weights; small steps would round to nothing
                 weight.data = weight.data.float()

@@ -12,7 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from tvau.backbones.preset import stated
 from tvau.shell import Parser
 from tvau.shipped import found
-from tvau.tasks.base import read_checkpoint
+from tvau.tasks.checkpoints import made_of, read_checkpoint
 
 QUIET = (  # a user can do nothing about them
     r".*module\(s\) in eval mode",  # a frozen LVLM stays in evaluation mode on purpose
@@ -55,7 +55,10 @@ class CommandLine(LightningCLI):
         super().parse_arguments(parser, args)
         given = self.config[self.config.subcommand]
         if given.ckpt_path not in (None, "best", "last", "hpc") and not given.ckpt_path.startswith("registry"):
-            read_checkpoint(given.ckpt_path)  # an error of ours, before Lightning opens it
+            said = {word.partition("=")[0].rpartition(".")[2] for word in args if word.startswith("--model.")}
+            for name, value in made_of(read_checkpoint(given.ckpt_path), given.ckpt_path).items():
+                if name in given.model.init_args and name not in said:  # over what a config says, not over the words
+                    given.model.init_args[name] = value
         if self.config.subcommand != "fit" and not any(word.startswith("--trainer.logger") for word in args):
             given.trainer.logger = (
                 False  # results are files of their own; only `fit` logs, unless a logger is asked for

@@ -47,7 +47,7 @@ class PretrainTask(Task):
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Cross entropy of the answers on held-out clips."""
-        self.log("validation/loss", self.model(batch), prog_bar=True, batch_size=len(batch["name"]), sync_dist=True)
+        self.watch_loss(self.model(batch), batch)
 
 
 class SaveBackbone(Callback):

@@ -1,25 +1,29 @@
-"""What the stages share: the optimizer, small checkpoints bound to their backbone, and results as JSON."""
+"""What the stages share: modes and the optimizer, what a checkpoint holds, and results as JSON."""
 
 import json
-import warnings
-from collections.abc import Mapping
+from functools import cache
 from math import cos, pi
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
+from torchmetrics import MeanMetric
 
-from tvau.backbones import VideoLVLM
-from tvau.errors import CheckpointError
+from tvau.data.order import mixed, place
+from tvau.errors import CheckpointError, OptionError
 from tvau.files import whole
-from tvau.heatmap_decoder import AnomalyHeatmapDecoder
 from tvau.metrics.boxes import MapRule
 from tvau.model import TVAU
+from tvau.tasks.checkpoints import CheckpointFiles, check_identity, identity, rules_of
+from tvau.tasks.resume import MetricsLogger
 from tvau.tasks.sharded import clip, shard
+from tvau.types import Batch
 from tvau.viz.curves import take_curves
 from tvau.viz.report import score_table
 
@@ -47,6 +51,83 @@ class Task(lightning.LightningModule):
         self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
         self.strict_loading = False
         self.scores, self.rules = nn.ModuleDict(), {}
+        self.losses = MeanMetric()  # of the validation, over all processes
+        self.trained = False
+
+    # ---- what runs ----
+
+    def setup(self, stage: str) -> None:
+        """Before anything runs.
+
+        Raises:
+            OptionError: a precision that would train in bfloat16 or half weights.
+        """
+        trainer = self.trainer
+        if trainer.precision in ("bf16-true", "16-true"):
+            raise OptionError(
+                f"--trainer.precision={trainer.precision} would round small steps of the trained parts to nothing: use "
+                "bf16-mixed; the frozen LVLM's own precision is --model.backbone.dtype"
+            )
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = CheckpointFiles()
+
+    def answer(self) -> None:
+        """Before anything is said or scored.
+
+        Raises:
+            CheckpointError: by parts that were never trained.
+        """
+        untrained = sorted({name.rpartition(".")[0] for name, w in self.named_parameters() if w.requires_grad})
+        if untrained and not self.trained:
+            raise CheckpointError(
+                f"`tvau {getattr(self.trainer.state.fn, 'value', '')}` without a checkpoint would answer with "
+                f"{len(untrained)} untrained parts (first: {untrained[0]}): give that of this stage's training by "
+                "--ckpt_path"
+            )
+
+    on_test_epoch_start = on_predict_epoch_start = answer
+
+    def on_validation_epoch_start(self) -> None:
+        """See `answer`; the validations of a fit show how far it is."""
+        if self.trainer.state.fn != "fit":
+            self.answer()
+
+    def train(self, mode: bool = True) -> "Task":
+        """What is frozen stays in evaluation mode."""
+        super().train(mode)
+        for part in self.model.children():
+            if part is not self.model.backbone and not any(w.requires_grad for w in part.parameters()):
+                part.train(False)  # the backbone says for itself what of it learns
+        return self
+
+    def on_fit_start(self) -> None:
+        """Puts everything that learns into training mode: Lightning keeps the modes it finds."""
+        self.seed = torch.initial_seed()
+        self.train()
+        if isinstance(self.trainer.model, DistributedDataParallel):
+            # buffers are the same everywhere; sent out, they would wait for a process that has no validation clip
+            self.trainer.model.broadcast_buffers = False
+
+    def on_train_start(self) -> None:
+        """From here on its parts are no longer untrained; the log goes on where training does."""
+        self.trained = True
+        for logger in self.loggers:
+            if isinstance(logger, MetricsLogger):
+                logger.begin(self.global_step)
+
+    def on_train_batch_start(self, batch: Batch, index: int) -> None:
+        """What is random in a step follows from the seed and the step's place, so that it can be done again."""
+        epoch, done = place(self.trainer)
+        torch.manual_seed(mixed(self.seed, epoch, done, self.global_rank))
+
+    def watch_loss(self, loss: Tensor, batch: Batch) -> None:
+        """Adds the loss of validation clips to that of the epoch."""
+        self.losses.update(loss, weight=len(batch["name"]))
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the mean loss of a clip, in every process, also in one that saw no clip."""
+        self.log("validation/loss", self.losses.compute(), prog_bar=True, sync_dist=False)
+        self.losses.reset()
 
     def configure_optimizers(self) -> Any:
         """AdamW on what is trained; weights of one dimension (norms, biases, scales) do not decay."""
@@ -56,12 +137,15 @@ class Task(lightning.LightningModule):
                 decays = weight.ndim > 1
                 empty = {"params": [], "weight_decay": self.weight_decay * decays}
                 groups.setdefault(decays, empty)["params"].append(weight)
-        # asking for the estimate starts the loaders before a checkpoint has restored the step they begin at
-        limit = self.trainer.max_steps
-        steps = max(limit if limit > 0 else int(self.trainer.estimated_stepping_batches), 1)
+
+        @cache
+        def steps() -> int:
+            return max(int(self.trainer.estimated_stepping_batches), 1)
 
         def rate(step: int) -> float:
-            return min((step + 1) / max(self.warmup, 1), 1.0) * (1 + cos(pi * min(step / steps, 1))) / 2
+            # asking for the estimate starts the loaders: not before a checkpoint has restored where they begin
+            done = min(step / steps(), 1) if step else 0.0
+            return min((step + 1) / max(self.warmup, 1), 1.0) * (1 + cos(pi * done)) / 2
 
         optimizer = AdamW(list(groups.values()), self.learning_rate, betas=(0.9, 0.98))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, rate), "interval": "step"}}
@@ -108,6 +192,7 @@ class Task(lightning.LightningModule):
                 "trained with the same task and options (heatmap, view, lora_rank)?"
             )
         self.rules |= rules_of(checkpoint)
+        self.trained = True
 
     # ---- results ----
 
@@ -131,71 +216,3 @@ class Task(lightning.LightningModule):
             with whole(self.folder / name) as temporary:
                 temporary.write_text(json.dumps(content, indent=indent))
         self.print(f"{score_table(results)}\n\nresults: {self.folder / 'test.json'}")
-
-
-def identity(backbone: VideoLVLM) -> dict[str, Any]:
-    """What a checkpoint remembers of its backbone."""
-    return {
-        "name": backbone.name, "hidden_size": backbone.hidden_size, "vision_size": backbone.vision_size,
-        "depth": backbone.depth, "blocks": list(backbone.blocks), "fingerprint": list(backbone.fingerprint),
-    }  # fmt: skip
-
-
-def check_identity(checkpoint: dict[str, Any], backbone: VideoLVLM, what: object) -> None:
-    """Raises CheckpointError where a checkpoint was trained on another backbone, be it the same with other weights."""
-    given, expected = dict(checkpoint.get("backbone") or {}), identity(backbone)
-    if not given:
-        raise CheckpointError(f"{what} is no checkpoint of tvau: it does not say to which backbone it belongs")
-    theirs, ours = given.pop("fingerprint", None), expected.pop("fingerprint")
-    if given != expected:
-        different = ", ".join(f"{k} {given.get(k)} instead of {v}" for k, v in expected.items() if given.get(k) != v)
-        raise CheckpointError(
-            f"{what} belongs to another backbone: {different}. Choose its backbone by --model.backbone, or train anew"
-        )
-    if theirs is None:
-        warnings.warn(f"{what} is an older one and does not say on which weights it was trained", stacklevel=3)
-    elif theirs and ours and not torch.allclose(torch.tensor(theirs), torch.tensor(ours), rtol=5e-3, atol=1e-6):
-        raise CheckpointError(  # bfloat16 rounds by up to 4e-3
-            f"{what} was trained on a {given['name']} with other weights than this one's. Choose its backbone by "
-            "--model.backbone.checkpoint, or train anew"
-        )
-
-
-def read_checkpoint(path: str) -> dict[str, Any]:
-    """A checkpoint of tvau; nothing in it is executed.
-
-    Raises:
-        CheckpointError: no such file, or not a checkpoint of tvau.
-    """
-    if not Path(path).is_file():
-        raise CheckpointError(f"{path}: no such checkpoint; train stage 1 first (tvau fit --config .../heatmap.yaml)")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds; all mean that this is no checkpoint one may trust
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{path} cannot be read as a checkpoint ({reason})") from error
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise CheckpointError(f"{path} is no checkpoint of tvau")
-    return checkpoint
-
-
-def rules_of(checkpoint: Mapping[str, Any]) -> dict[str, MapRule]:
-    """The rules for boxes that a checkpoint holds, by method; older ones hold none."""
-    return {method: MapRule.restored(rule) for method, rule in checkpoint.get("rules", {}).items()}
-
-
-def load_decoder(path: str, backbone: VideoLVLM) -> tuple[AnomalyHeatmapDecoder, Tensor, dict[str, Any]]:
-    """The trained heatmap decoder of a checkpoint, its text features [2, D] and its options.
-
-    Raises:
-        CheckpointError: no such file, not a checkpoint of tvau, without a decoder, or of another backbone.
-    """
-    checkpoint = read_checkpoint(path)
-    check_identity(checkpoint, backbone, path)
-    options, state = checkpoint.get("decoder"), checkpoint["state_dict"]
-    if options is None:
-        raise CheckpointError(f"{path} holds no heatmap decoder: give a checkpoint of stage 1")
-    decoder = AnomalyHeatmapDecoder(backbone.vision_size, backbone.hidden_size, backbone.blocks, **options)
-    prefix = "model.decoder."
-    decoder.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-    return decoder, state["model.text"], options

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from tvau.backbones import VideoLVLM
-from tvau.errors import CheckpointError, OptionError
+from tvau.errors import CheckpointError, DataError, OptionError
 from tvau.language import FLOW
 from tvau.metrics import TextScores
 from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.motion import answer_rows
 from tvau.model import TVAU
 from tvau.region_encoder import PARTS, Part, RegionAwareAnomalyEncoder, View
-from tvau.tasks.base import OURS, Task, load_decoder, read_checkpoint, rules_of
+from tvau.tasks.base import OURS, Task
+from tvau.tasks.checkpoints import load_decoder, read_checkpoint, rules_of
 from tvau.tasks.maps import MapScores, frame_scores, true_boxes
 from tvau.tasks.variants import VARIANTS, Variant
 from tvau.types import Batch, having, select
@@ -81,27 +82,37 @@ class DialogTask(Task):
             decoder, text, self.decoder_options = load_decoder(heatmap, backbone)
             decoder.requires_grad_(False)
             self.rules = rules_of(read_checkpoint(heatmap))
-        elif variant == "heatmap_video":
-            raise OptionError("variant heatmap_video without heatmap: give a checkpoint of stage 1 (--model.heatmap)")
+        elif variant == "heatmap_video" or (variant is None and view not in (None, "difference")):
+            asked = f"view {view}" if variant is None else f"variant {variant}"
+            raise OptionError(f"{asked} without heatmap: give a checkpoint of stage 1 (--model.heatmap)")
         if view is not None and variant != "heatmap_video" and (decoder or variant):
             scale = backbone.prompt_scale
             encoder = RegionAwareAnomalyEncoder(backbone.hidden_size, view, channels, base, scale, parts)
         self.method = OURS if encoder or variant else "lvlm"
         self.model = VARIANTS[variant](backbone, decoder, encoder, text)
-        if lora_rank:
-            backbone.add_lora(lora_rank, lora_alpha, lora_dropout)
+        backbone.add_lora(lora_rank, lora_alpha, lora_dropout)
 
     # ---- training ----
 
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross entropy of the answers; raises DataError for a clip that has none."""
+        for name, turns in zip(batch["name"], batch["turns"], strict=True):
+            if not turns:
+                raise DataError(
+                    f"{name}: a clip without a dialog, from which stage 2 learns nothing: use clips that have one "
+                    "(--data.clips=dialogs), or write dialogs with `tvau annotate`"
+                )
+        return self.model(batch)
+
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Cross entropy of the answers."""
-        loss = self.model(batch)
+        loss = self.loss(batch)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["name"]))
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """The same on validation clips."""
-        self.log("validation/loss", self.model(batch), prog_bar=True, batch_size=len(batch["name"]), sync_dist=True)
+        self.watch_loss(self.loss(batch), batch)
 
     # ---- test ----
 

@@ -13,7 +13,8 @@ from tvau.metrics.boxes import MapRule, RuleChoice
 from tvau.metrics.intervals import SAMPLES
 from tvau.model import TVAU, text_features
 from tvau.prompts import ABNORMAL, NORMAL, nested
-from tvau.tasks.base import OURS, Task, load_decoder
+from tvau.tasks.base import OURS, Task
+from tvau.tasks.checkpoints import load_decoder
 from tvau.tasks.maps import BASELINES, MapScores, frame_scores, true_boxes, true_masks
 from tvau.types import Batch, having, select
 
@@ -177,7 +178,7 @@ class HeatmapTask(MapTask):
         """The same loss on validation clips; returns their heatmaps [B, T, H, W] for the pictures in the log."""
         maps = self.model.maps(batch)
         loss = map_loss(maps, true_masks(batch), self.positive_weight, self.dice_weight)
-        self.log("validation/loss", loss, prog_bar=True, batch_size=len(batch["name"]), sync_dist=True)
+        self.watch_loss(loss, batch)
         heatmaps = self.model.enlarge(maps, batch)
         cast(MapScores, self.scores["validation"]).update(batch, heatmaps)
         self.watch(batch, heatmaps)
@@ -185,6 +186,7 @@ class HeatmapTask(MapTask):
 
     def on_validation_epoch_end(self) -> None:
         """Frame AUC and pixel average precision of the validation split, and the rule that serves each method best."""
+        super().on_validation_epoch_end()
         if not self.trainer.sanity_checking:
             self.rules |= self.chosen()
         scores = cast(MapScores, self.scores["validation"]).compute()
