@@ -1,5 +1,6 @@
 """The order of training clips: it follows from seed and epoch alone, so a resumed run goes on with what comes next."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
@@ -30,9 +31,13 @@ def mixed(*parts: int) -> int:
 
 
 def unmoved(worker: int) -> None:
-    """Begins a loader's process: a signal that a terminal or a scheduler sends to all is the parent's to answer."""
+    """Begins a loader's process: what a terminal sends to all is the parent's to answer.
+
+    SIGTERM ends it in peace, by whomever it is sent; torch takes another end for an error of the parent's.
+    """
     for number in (signal.SIGINT, *CAUGHT):
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 
 class EpochSampler(DistributedSampler[int]):

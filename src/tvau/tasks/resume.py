@@ -136,6 +136,8 @@ class LastCheckpoint(ModelCheckpoint):
         if training and isinstance(exception, Exception) and trainer.world_size == 1:
             with suppress(CheckpointError):  # the first error is the one to tell
                 self.save(trainer)
+            if self.signal:  # a loader's process that got it too has ended, and was missed
+                self.obey(self.signal)
 
     # ---- what ----
 
