@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from contract import FPS
 from contract.checks import Checks
@@ -50,6 +51,13 @@ class Contract(Checks):
         first = rendered.index(TURNS[0]["answer"])
         whole = lvlm.tokens.tokenizer(rendered[first:].rstrip("\n"), add_special_tokens=False)["input_ids"]
         assert ours[len(theirs) :] == whole
+
+    def test_words_of_a_prompt(self, lvlm: HuggingFaceLVLM) -> None:
+        clip = torch.zeros(1, 16, 3, *self.family.size, dtype=torch.uint8)
+        inputs, grid = lvlm.prepare(clip, [[turn("")]], 0, [FPS]), lvlm.grid(16, *self.family.size)
+        seen = inputs["input_ids"].shape[1] - lvlm.visual_tokens(lvlm.lm.config, grid)
+        counted = lvlm.words[0] + lvlm.words[1] * grid[0]
+        assert seen <= counted <= seen + 10  # numbers of two digits are two tokens
 
     def test_answers_end_where_the_release_says(self, lvlm: HuggingFaceLVLM, folder: Path) -> None:
         ends = json.loads((folder / "generation_config.json").read_text()).get("eos_token_id", lvlm.tokens.eos_id)

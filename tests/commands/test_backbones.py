@@ -1,5 +1,6 @@
 """What an LVLM costs: presets against published figures, and memory against what autograd really keeps."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import yaml
 from peft import LoraConfig
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText
 
 from families import FAMILIES
+from real import ROOT as REAL_FILES
+from real import needs_real
 from tvau import backbones
 from tvau.backbones.huggingface import HuggingFaceLVLM, context, relative
 from tvau.cli import main
@@ -102,7 +105,35 @@ def test_the_table_names_every_preset(root: Path, monkeypatch: pytest.MonkeyPatc
     printed = capsys.readouterr().out
     rows = {row.split(" | ")[0].strip("| "): row for row in printed.splitlines() if row.startswith("| ")}
     assert {*PRESETS, "nano"} <= set(rows)
-    assert "qwen2_5_vl | 8,292 M | 1, 8, 16, 32 of 32 | 8x24x42 | 2016" in rows["qwen2_5_vl_7b"]
+    assert "qwen2_5_vl | 8,292 M | 1, 8, 16, 32 of 32 | 8x24x42 | 2016 + 21 |" in rows["qwen2_5_vl_7b"]
+    assert {name: row.split(" | ")[-1].strip(" |") for name, row in rows.items() if not row.endswith("| no |")} == {
+        "preset": "confirmed", "nano": "read from it", "qwen2_vl_2b": "sizes and words", "qwen2_5_vl_7b": "sizes",
+        "qwen3_vl_4b": "sizes and words", "qwen3_vl_8b": "sizes",
+    }  # fmt: skip
+
+
+@needs_real
+@pytest.mark.parametrize(
+    ("checkpoint", "file"),
+    [("Qwen/Qwen2-VL-2B-Instruct", "qwen2_vl/config.json"), ("Qwen/Qwen3-VL-4B-Instruct", "qwen3_vl/config.json"),
+     ("Qwen/Qwen2.5-VL-7B-Instruct", "configs/qwen2_5_vl_7b.json"),
+     ("Qwen/Qwen3-VL-8B-Instruct", "configs/qwen3_vl_8b.json")],
+)  # fmt: skip
+def test_confirmed_sizes_are_those_of_the_release(checkpoint: str, file: str, tmp_path: Path) -> None:
+    assert "sizes" in PUBLISHED[checkpoint]["confirmed"]
+    shutil.copyfile(REAL_FILES / file, tmp_path / "config.json")
+    given, real = for_published(PUBLISHED[checkpoint]["config"]), AutoConfig.from_pretrained(tmp_path)
+    local = {"max_position_embeddings"} if "8b" in file else set()  # a change of the copy's owner, as its README says
+    for ours, theirs in ((given.get_text_config(), real.get_text_config()), (given.vision_config, real.vision_config)):
+        sizes = {key for key, value in theirs.to_dict().items() if isinstance(value, int | list)} & set(ours.to_dict())
+        sizes -= {"architectures", "tie_word_embeddings"} | local
+        sizes -= {"max_window_layers", "sliding_window"}  # of no effect without use_sliding_window
+        sizes -= {key for key in sizes if key.endswith("_token_id") or key.startswith(("output_", "return_"))}
+        assert {"num_hidden_layers", "hidden_size"} & sizes
+        assert {k: getattr(ours, k) for k in sizes} == {k: getattr(theirs, k) for k in sizes}
+    ropes = [dict(config.get_text_config().rope_parameters) for config in (given, real)]
+    assert ropes[0] == {key: value for key, value in ropes[1].items() if key != "type"}
+    assert given.tie_word_embeddings == real.tie_word_embeddings
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ class HuggingFaceLVLM(VideoLVLM):
     family: str  # model type in the checkpoint's configuration
     tower: str  # name of the vision tower in the library's model
     modality = "video"  # under which the library takes back what its tower made
+    words = (16, 0)  # tokens of the template around a first question, and of the text around each time step, at most
     answer_prefix = ""
     template: ClassVar[Mapping[str, Any]] = {}  # further variables of the chat template
     processor_options: ClassVar[Mapping[str, Any]] = {}  # what only this family's processor takes

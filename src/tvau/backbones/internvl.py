@@ -13,6 +13,7 @@ class InternVL(SquareTower):
     family = "internvl"
     tower = "vision_tower"
     modality = "image"
+    words = (8, 8)
 
     @classmethod
     def visual_tokens(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> int:

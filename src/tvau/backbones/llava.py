@@ -12,6 +12,7 @@ class LlavaOneVision(SquareTower):
 
     family = "llava_onevision"
     tower = "vision_tower"
+    words = (9, 0)
 
     @classmethod
     def visual_tokens(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> int:

@@ -24,6 +24,7 @@ class Qwen2VL(HuggingFaceLVLM):
 
     family = "qwen2_vl"
     tower = "visual"
+    words = (21, 0)
     processor_options: ClassVar[Mapping[str, Any]] = {"cap_pixels_per_frame": False}  # frames come in their final size
 
     @classmethod
@@ -106,6 +107,7 @@ class Qwen3VL(Qwen2VL):
     """
 
     family = "qwen3_vl"
+    words = (10, 9)
 
     @classmethod
     def vision_width(cls, config: PreTrainedConfig) -> int:

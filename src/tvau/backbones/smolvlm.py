@@ -15,6 +15,7 @@ class SmolVLM(SquareTower):
     family = "smolvlm"
     tower = "vision_model"
     modality = "image"
+    words = (21, 17)
     answer_prefix = " "  # prompts end in "Assistant:"
 
     @classmethod

@@ -26,6 +26,7 @@ from tvau.shipped import found
 DIALOG = 400  # tokens of four questions and their answers
 RANK = 16  # of LoRA, the default of stage 2
 TRAINED = 16  # bytes a trained weight: itself, its gradient and AdamW's two moments in float32
+PUBLISHED = "published.yaml"
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -38,7 +39,8 @@ class Cost:
     blocks: list[int]
     depth: int
     grid: tuple[int, int, int]
-    tokens: int  # of one clip
+    tokens: int  # of one clip, visual ones
+    words: int  # tokens of the template around them, and of the text between them
     predict: float
     heatmap: float
     dialog: float
@@ -57,7 +59,8 @@ def cost(preset: dict[str, Any], config: PreTrainedConfig, frame: tuple[int, int
     width, hidden = adapter.vision_width(config), text.hidden_size
     decoder = AnomalyHeatmapDecoder(width, hidden, blocks)
     encoder = RegionAwareAnomalyEncoder(hidden)
-    length = tokens + encoder.prompts(times) + DIALOG
+    words = adapter.words[0] + adapter.words[1] * times
+    length = tokens + words + encoder.prompts(times) + DIALOG
     weights = weight_bytes(model, one, preset.get("bits"))
     seen = tower_states(adapter, config, grid, blocks, one) * clips
     sizes = layer_sizes(text)
@@ -67,7 +70,7 @@ def cost(preset: dict[str, Any], config: PreTrainedConfig, frame: tuple[int, int
     # kept for the decoder's gradients
     maps = clips * _cells(grid) * len(blocks) * (2 * width + 2 * width + 2 * hidden) * 4
     return Cost(
-        adapter.family, _count(model), blocks, config.vision_config.num_hidden_layers, grid, tokens,
+        adapter.family, _count(model), blocks, config.vision_config.num_hidden_layers, grid, tokens, words,
         predict=weights + seen + prefill + cache,
         heatmap=weights + seen + maps + _count(decoder) * TRAINED,
         dialog=weights + seen + kept + _count(decoder) * 4
@@ -132,17 +135,21 @@ def read_presets(folder: str | Path) -> dict[str, tuple[dict[str, Any], PreTrain
     folder = Path(found(str(folder)))
     if not folder.is_dir():
         raise BackboneError(f"{folder}: no such folder; expected presets as in backbones/ of the repository")
-    published = folder / "published.yaml"
-    known = yaml.safe_load(published.read_text()) if published.is_file() else {}
-    presets = {}
+    known, presets = published(folder), {}
     for path in sorted(folder.glob("*.yaml")):
-        if path == published:
+        if path.name == PUBLISHED:
             continue
         preset = yaml.safe_load(path.read_text())["init_args"]
         given = known.get(preset["checkpoint"])
         config = for_published(given["config"]) if given else read_config(found(preset["checkpoint"]), {})
         presets[path.stem] = (preset, config)
     return presets
+
+
+def published(folder: str | Path) -> dict[str, Any]:
+    """What `published.yaml` in a folder of presets says of each checkpoint; nothing where there is none."""
+    path = Path(folder) / PUBLISHED
+    return yaml.safe_load(path.read_text()) if path.is_file() else {}
 
 
 def for_published(sizes: dict[str, Any]) -> PreTrainedConfig:
@@ -170,18 +177,23 @@ def backbones(
     """
     given = {"bits": bits, "gradient_checkpointing": gradient_checkpointing}
     print(
-        "| preset | family | parameters | blocks read | heatmap grid | tokens | predict GB | stage 1 GB | stage 2 GB |"
+        "| preset | family | parameters | blocks read | heatmap grid | tokens | predict GB | stage 1 GB | stage 2 GB | "
+        "confirmed |"
     )
-    print("|---|---|--:|---|--:|--:|--:|--:|--:|")
+    print("|---|---|--:|---|--:|--:|--:|--:|--:|---|")
+    known = published(folder)
     for name, (preset, config) in read_presets(folder).items():
         c = cost({**preset, **given}, config, frame, clips)
         grid, blocks = "x".join(map(str, c.grid)), f"{', '.join(map(str, c.blocks))} of {c.depth}"
         memory = " | ".join(f"{m / 1e9:.1f}" for m in (c.predict, c.heatmap, c.dialog))
-        print(f"| {name} | {c.family} | {c.parameters / 1e6:,.0f} M | {blocks} | {grid} | {c.tokens} | {memory} |")
+        confirmed = known.get(preset["checkpoint"], {"confirmed": "read from it"}).get("confirmed", "no")
+        print(f"| {name} | {c.family} | {c.parameters / 1e6:,.0f} M | {blocks} | {grid} | {c.tokens} + {c.words} | "
+              f"{memory} | {confirmed} |")  # fmt: skip
     how = [f"{bits}-bit language model"] if bits else []
     how += [f"{'with' if gradient_checkpointing else 'no'} gradient checkpointing"]
     print(f"\nMemory: computed for {clips} clip{'s' * (clips > 1)} a batch, each with a dialog of four turns, LoRA of "
-          f"rank 16, {', '.join(how)}.")  # fmt: skip
+          f"rank 16, {', '.join(how)}. Tokens of a first question: visual + words of the template. Confirmed: compared "
+          "with files of the release; the rest is written down from what is known of the models.")  # fmt: skip
 
 
 def _cells(grid: tuple[int, int, int]) -> int:
