@@ -1,24 +1,23 @@
 """`tvau data page`: a page of example dialogs with pictures, to look at before anything is trained on them."""
 
+from __future__ import annotations
+
 import base64
 import html
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from tvau.annotate.describe import target_mask
-from tvau.annotate.gather import save
-from tvau.annotate.make import find_targets
-from tvau.data.dialogs import Dialog, read_dialogs
-from tvau.data.images import Image, resize
-from tvau.data.kinds import open_layout
-from tvau.data.layout import Layout
-from tvau.data.module import spaced
-from tvau.data.traces import Trace
-from tvau.data.video import open_video
 from tvau.types import Kind, Source
+
+if TYPE_CHECKING:
+    from tvau.data.dialogs import Dialog
+    from tvau.data.images import Image
+    from tvau.data.layout import Layout
+    from tvau.data.traces import Trace
 
 COLOURS = ((64, 224, 255), (255, 196, 0), (255, 96, 200), (120, 255, 120))  # of the targets, in order
 STYLE = (
@@ -44,6 +43,10 @@ def page(
         tracks: the folder of ShanghaiTech's track files, where it is not `testing/tracks`.
         width: of a picture, pixels.
     """
+    from tvau.annotate.gather import save
+    from tvau.data.dialogs import read_dialogs
+    from tvau.data.kinds import open_layout
+
     layout = open_layout(kind, root, tracks)
     every = read_dialogs(Path(dialogs), layout.all_names())
     yes = [dialog for dialog in every if any(turn.target is not None for turn in dialog.turns)]
@@ -63,11 +66,18 @@ def page(
 
 
 def _spread(dialogs: Sequence[Dialog], count: int) -> list[Dialog]:
+    from tvau.data.module import spaced
+
     return [dialogs[int(at)] for at in spaced([str(at) for at in range(len(dialogs))], count)]
 
 
 def _section(layout: Layout, dialog: Dialog, targets: Source, width: int) -> str:
     """One dialog: pictures and turns."""
+    from tvau.annotate.describe import target_mask
+    from tvau.annotate.make import find_targets
+    from tvau.data.images import resize
+    from tvau.data.video import open_video
+
     truth = layout.truth(dialog.video)
     frames = [dialog.first, (dialog.first + dialog.last) // 2, dialog.last]
     ids = list(dict.fromkeys(turn.target for turn in dialog.turns if turn.target is not None))

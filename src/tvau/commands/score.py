@@ -1,24 +1,20 @@
 """`tvau score`: the scores of anybody's files, without a model."""
 
+from __future__ import annotations
+
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tvau.data.tracks import is_notice
 from tvau.errors import DataError
 from tvau.files import whole
-from tvau.metrics.details import frame_details, region_details
-from tvau.metrics.files import WHOLE, read_detections, read_series, read_track_boxes, split, video_files
-from tvau.metrics.frame import frame_summary, smooth
-from tvau.metrics.intervals import SAMPLES
-from tvau.metrics.region import ALPHA, BETA, Detections, Tracks, match
-from tvau.metrics.region_scores import summary
-from tvau.viz.curves import draw_curves, take_curves
-from tvau.viz.report import score_table
+
+if TYPE_CHECKING:
+    from tvau.metrics.region import Detections, Tracks
 
 FEW = 5  # frames with detections, of which nothing can be said
 
@@ -29,10 +25,10 @@ def score(
     num_frames: int | None = None,
     frames: str | None = None,
     labels: str | None = None,
-    alpha: float = ALPHA,
-    beta: float = BETA,
+    alpha: float = 0.1,
+    beta: float = 0.1,
     smoothing: float = 0.0,
-    bootstrap: int = SAMPLES,
+    bootstrap: int = 1000,
     plot: str | None = None,
     details: bool = False,
 ) -> None:
@@ -59,6 +55,11 @@ def score(
         plot: picture of the curves to write (.png, .pdf or .svg).
         details: also the results of each video and of each track, in the JSON.
     """
+    from tvau.data.tracks import is_notice
+    from tvau.metrics.files import WHOLE, read_series, split
+    from tvau.viz.curves import draw_curves, take_curves
+    from tvau.viz.report import score_table
+
     for folder in filter(None, (tracks, detections, frames, labels)):
         if Path(folder).is_dir() and (notices := [path.name for path in Path(folder).iterdir() if is_notice(path)]):
             _note(f"left out of {folder}: {', '.join(sorted(notices))}")
@@ -109,6 +110,10 @@ def _frames(
     bootstrap: int,
     details: bool,
 ) -> dict[str, Any]:
+    from tvau.metrics.details import frame_details
+    from tvau.metrics.files import WHOLE
+    from tvau.metrics.frame import frame_summary, smooth
+
     if scores.keys() != truth.keys():
         one = sorted(scores.keys() ^ truth.keys())[0]
         raise DataError(f"{source}: scores of {len(scores)} videos and labels of {len(truth)}; {one!r} is in one of "
@@ -132,6 +137,11 @@ def _regions(
     bootstrap: int,
     details: bool,
 ) -> dict[str, Any]:
+    from tvau.metrics.details import region_details
+    from tvau.metrics.files import read_detections, read_track_boxes, video_files
+    from tvau.metrics.region import Detections, Tracks, match
+    from tvau.metrics.region_scores import summary
+
     true = {name.removesuffix("_gt"): path for name, path in video_files(tracks).items()}
     found = video_files(detections, inside="detections.txt")
     names = sorted(true.keys() | found.keys() if lengths is None else lengths)
