@@ -82,6 +82,17 @@ def direction(dx: float, dy: float, least: float = 0.06) -> str:
     return DIRECTIONS[round(atan2(dy, dx) / (pi / 4)) % 8]
 
 
+def way(first: tuple[float, float], last: tuple[float, float]) -> tuple[str, str, str]:
+    """Start cell, end cell and direction ("": it stays) of the way from one point to another, in picture sizes.
+
+    All that is said of a way is said from this. Who stays ends where it starts: one that trembles on the border of two
+    cells goes nowhere.
+    """
+    towards = direction(last[0] - first[0], last[1] - first[1])
+    start = cell(*first)
+    return start, cell(*last) if towards else start, towards
+
+
 def count(number: int) -> str:
     """A number as a word, up to twelve."""
     return NUMBERS[number] if number < len(NUMBERS) else "many"

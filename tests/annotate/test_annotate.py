@@ -1,26 +1,31 @@
 """`tvau annotate` on miniatures: what it says, what it keeps out, and that it goes on where it stopped."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import miniatures
+from tvau import world
 from tvau.annotate import make
 from tvau.annotate.consistency import faults
 from tvau.annotate.describe import QUESTIONS, LVLMDescriber, aggregate, isolated
-from tvau.annotate.make import Settings, annotate_video
+from tvau.annotate.make import Settings, annotate_video, find_targets
 from tvau.annotate.phrases import Description, motion, pointers, trajectory, yes
 from tvau.backbones import Qwen25VL
 from tvau.cli import main
 from tvau.commands.annotate import annotate
+from tvau.data.boxes import BoxTrack, read_shanghaitech_tracks
 from tvau.data.dialogs import read_dialogs
 from tvau.data.kinds import open_layout
-from tvau.data.traces import Trace, make_trace
+from tvau.data.traces import Trace, box_traces, make_trace
+from tvau.data.video import open_video
 from tvau.errors import DataError
 from tvau.language import slots
 
@@ -257,6 +262,77 @@ def test_sentences_can_be_read_back() -> None:
     assert motion(straight(40, 41), 2.0) == "It stays in its place."
     two = [(Description("car"), trace), (Description("car"), straight(40, 41))]
     assert "; and another car is in one place" in yes(two)
+
+
+def one_statement(trace: Trace) -> None:
+    """The judgement, the motion and the trajectory say the same of a target."""
+    judged, moved, went = yes([(Description("car"), trace)]), motion(trace, None), trajectory(trace)
+    still = {"in one place" in judged, moved == "It stays in its place.", went.startswith("It stays at ")}
+    assert len(still) == 1, (judged, moved, went)
+    places = {(slots(said)["start"], slots(said)["end"]) for said in (judged, went)}
+    assert places == {(trace.start, trace.end)}
+    assert (slots(went).get("direction") in (None, "stays")) == (not trace.direction)
+    if moved.startswith("It moves and comes back"):
+        assert not trace.direction
+    assert ("leaves the picture" in moved) == ("leaves the picture" in went)
+    for action in ("standing", "walking"):
+        wrong = bool(faults(Description("man", "", action), trace))
+        assert wrong == (trace.stays if action == "walking" else not trace.stays)
+
+
+def parts(traces: Iterable[Trace], total: int, length: int = 16) -> list[Trace]:
+    """What windows of a video show of its targets."""
+    windows = [(first, first + length - 1) for first in range(0, total - length + 1, length)]
+    return [part for t in traces for window in windows if (part := t.within(*window)) and len(part.frames) >= 3]
+
+
+STEP = st.tuples(st.floats(-0.12, 0.12), st.floats(-0.12, 0.12))
+
+
+@given(st.tuples(st.floats(0, 1), st.floats(0, 1)), st.lists(STEP, min_size=2, max_size=12), st.integers(0, 4))
+def test_judgement_motion_and_trajectory_never_contradict_one_another(
+    first: tuple[float, float], steps: list[tuple[float, float]], start: int
+) -> None:
+    ways = first + np.cumsum([(0, 0), *steps], 0)
+    boxes = {start + t: (100 * x - 4, 60 * y - 4, 100 * x + 4, 60 * y + 4) for t, (x, y) in enumerate(ways.tolist())}
+    for trace in box_traces([BoxTrack(1, boxes)], (60, 100), start + len(ways) + 3):
+        one_statement(trace)
+
+
+def test_nothing_is_contradicted_on_real_tracks(real_data: Path) -> None:
+    labels = json.loads((real_data / "shanghaitech_frame_labels.json").read_text())
+    checked = []
+    for path in sorted((real_data / "shanghaitech_tracks").glob("[0-9]*.txt")):
+        total = len(labels[path.stem])
+        checked += parts(box_traces(read_shanghaitech_tracks(path), (480, 856), total), total)
+    for name, targets in json.loads((real_data / "ucsd_ped2" / "targets.json").read_text()).items():
+        if not name.startswith("_"):
+            tracks = [BoxTrack(at, {int(t): tuple(box) for t, box in target["boxes"].items()})
+                      for at, target in enumerate(targets)]  # fmt: skip
+            checked += parts(box_traces(tracks, (240, 360), 180), 180)
+    assert len(checked) > 1000
+    assert any(not trace.direction and not trace.stays for trace in checked)
+    for trace in checked:
+        one_statement(trace)
+
+
+def test_nothing_is_contradicted_in_the_synthetic_world(tmp_path: Path) -> None:
+    world.write(tmp_path, {"test": 4}, seed=5, size=(64, 96), progress=False)
+    layout = open_layout("ubnormal", str(tmp_path))
+    for name, abnormal in layout.names("test").items():
+        if abnormal:
+            with open_video(layout.video(name)) as video:
+                for part in parts(find_targets(layout, layout.truth(name), name, video), video.frames):
+                    one_statement(part)
+    said = read_dialogs(tmp_path / "dialogs.jsonl")
+    for dialog in said:
+        by = {turn.task: slots(turn.answer) for turn in dialog.turns}
+        if "trajectory" in by:
+            assert (by["judgement"]["start"], by["judgement"]["end"]) == (
+                by["trajectory"]["start"],
+                by["trajectory"]["end"],
+            )
+            assert "direction" in by["trajectory"]  # a way, or it stays; never from cell to cell on the spot
 
 
 def test_several_targets_are_told_apart_by_place() -> None:

@@ -20,7 +20,6 @@ STILL = "standing sitting lying waiting sleeping parked parking lurking loiterin
 BODILY = "walking running jogging sitting standing jumping dancing crawling fighting waving falling kneeling"
 CLOTHES = "shirt trousers jacket coat dress skirt shorts jeans hat shoes sweater hoodie clothes clothing t-shirt"
 PLACES = r"left|right|leftwards?|rightwards?|upwards?|downwards?|cent(?:er|re)|middle|corner|background|foreground|edge"
-FAR = 0.12  # of the picture: who gets so far does not stand or sit
 MOST = {"object": 6, "appearance": 40, "action": 8}  # words
 
 
@@ -49,10 +48,10 @@ def faults(said: Description, trace: Trace, category: str = "", ratio: float | N
         found.append(f"a {kind} that is {word}")
     if kind in ("vehicle", "thing", "animal") and (word := _named(said.appearance, CLOTHES)):
         found.append(f"a {kind} that wears {word}")
-    if (word := _named(said.action or said.object, MOVING)) and not trace.moves:
+    if (word := _named(said.action or said.object, MOVING)) and trace.stays:
         found.append(f"says {word!r}, but it stays in its place")
-    if (word := _named(said.action, STILL)) and _way(trace) > FAR:
-        found.append(f"says {word!r}, but it moves by {_way(trace):.0%} of the picture")
+    if (word := _named(said.action, STILL)) and not trace.stays:
+        found.append(f"says {word!r}, but it moves by {trace.reach:.0%} of the picture")
     if _named(said.action, "running sprinting speeding racing") and ratio is not None and ratio <= SLOWER:
         found.append(f"says {said.action!r}, but it is slower than the others ({ratio:.2f} of their speed)")
     return found
@@ -70,9 +69,3 @@ def group(noun: str) -> str:
 def _named(text: str, words: str) -> str:
     """The first of some words that a text holds, "" if none."""
     return next((word for word in re.findall(r"[a-z-]+", text.lower()) if word in words.split()), "")
-
-
-def _way(trace: Trace) -> float:
-    """From the first to the last place, in picture sizes."""
-    dx, dy = trace.centres[-1] - trace.centres[0]
-    return float((dx**2 + dy**2) ** 0.5)

@@ -83,8 +83,8 @@ def yes(targets: Sequence[tuple[Description, Trace]]) -> str:
 
 
 def _seen(known: Description, trace: Trace) -> str:
-    what = f"{known.name} is {known.action or ('moving' if trace.direction else 'in one place')}"
-    if not trace.direction and trace.start == trace.end:
+    what = f"{known.name} is {known.action or ('in one place' if trace.stays else 'moving')}"
+    if not trace.direction:
         return f"{what}, at the {trace.start}"
     return f"{what}, from the {trace.start} to the {trace.end}"
 
@@ -101,8 +101,10 @@ def features(known: Description) -> str:
 
 def trajectory(trace: Trace) -> str:
     """Start, direction and end, and whether it leaves the picture."""
-    said = language.trajectory(language.Target("", "", (), trace.start, trace.end, trace.direction))
-    return f"{said[:-1]}, where it leaves the picture." if trace.direction and trace.leaves else said
+    said = language.trajectory(language.Target("", "", (), *trace.way))
+    if not (trace.direction or trace.stays):
+        said = f"It starts at the {trace.start} and ends at the {trace.end}."
+    return f"{said[:-1]}, where it leaves the picture." if trace.leaves else said
 
 
 def motion(trace: Trace, ratio: float | None) -> str:

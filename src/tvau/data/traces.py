@@ -6,6 +6,7 @@ from a track file; what is said about positions and movements is said from it al
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from tvau.data.boxes import BoxTrack, box_of
 from tvau.data.images import Size
 from tvau.data.masks import IdMaps
-from tvau.language import cell, direction
+from tvau.language import direction, way
 
 LEAST = 0.0003  # share of the picture that a target covers in a frame in which it counts as visible
 EDGE = 0.02  # of the picture's width or height: a box this near to the edge touches it
@@ -62,32 +63,48 @@ class Trace:
         height, width = self.size
         return np.asarray((self.boxes[:, :2] + self.boxes[:, 2:]) / 2 / (width, height), np.float64)
 
+    @cached_property
+    def way(self) -> tuple[str, str, str]:
+        """Start, end and direction, see `language.way`."""
+        (x, y), (u, v) = self.centres[[0, -1]].tolist()
+        return way((x, y), (u, v))
+
     @property
     def start(self) -> str:
         """The 3x3 cell of its centre in its first frame."""
-        return cell(*self.centres[0])
+        return self.way[0]
 
     @property
     def end(self) -> str:
-        """The 3x3 cell of its centre in its last frame."""
-        return cell(*self.centres[-1])
+        """The 3x3 cell of its centre in its last frame; that of the first where it gets nowhere."""
+        return self.way[1]
 
     @property
     def direction(self) -> str:
-        """The screen direction from its first to its last place; "" where it stays."""
-        return direction(*(self.centres[-1] - self.centres[0]))
+        """The screen direction from its first to its last place; "" where it gets nowhere."""
+        return self.way[2]
 
     @property
     def legs(self) -> list[str]:
-        """The directions of its way, one for each stretch that is nearly straight; empty where it stays."""
+        """The directions of its way, one for each stretch that is nearly straight; empty where it gets nowhere."""
         ways = [direction(float(b[0] - a[0]), float(b[1] - a[1]), TURN) for a, b in _corners(self.centres)]
         legs = [way for at, way in enumerate(ways) if way and (at == 0 or way != ways[at - 1])]
-        return legs if len(legs) > 1 or not self.direction else [self.direction]
+        return legs if len(legs) > 1 else [self.direction] if self.direction else []
+
+    @property
+    def reach(self) -> float:
+        """How far it ever gets from its first place, in picture sizes."""
+        return float(np.hypot(*(self.centres - self.centres[0]).T).max())
 
     @property
     def moves(self) -> bool:
         """Whether it ever gets further from its first place than `STILL`."""
-        return bool(np.hypot(*(self.centres - self.centres[0]).T).max() >= STILL)
+        return self.reach >= STILL
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is in one place all the time: it neither moves, nor comes into the picture, nor leaves it."""
+        return not (self.moves or self.enters or self.leaves)
 
     @property
     def speed(self) -> float:

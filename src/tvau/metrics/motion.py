@@ -8,16 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tvau.language import Target, cell, direction, slots, trajectory
+from tvau import language
+from tvau.language import Target, slots, trajectory
 from tvau.types import Turn
 
 
 def way(first: NDArray[np.floating], last: NDArray[np.floating], size: tuple[int, int]) -> str:
     """The sentence about a way from one box to another (x1, y1, x2, y2, inclusive) in pictures of (height, width)."""
-    (x, y), (u, v) = (
-        ((box[0] + box[2] + 1) / 2 / size[1], (box[1] + box[3] + 1) / 2 / size[0]) for box in (first, last)
-    )
-    return trajectory(Target("", "", (), cell(x, y), cell(u, v), direction(u - x, v - y)))
+    one, other = (((box[0] + box[2] + 1) / 2 / size[1], (box[1] + box[3] + 1) / 2 / size[0]) for box in (first, last))
+    return trajectory(Target("", "", (), *language.way(one, other)))
 
 
 def track_ways(tracks: NDArray[np.integer] | NDArray[np.floating], size: tuple[int, int]) -> list[str]:

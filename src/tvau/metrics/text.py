@@ -6,7 +6,6 @@ names against the true track, "heatmap" what the answers say against the model's
 """
 
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from tvau.errors import DataError
 from tvau.language import SLOTS, slots
 from tvau.metrics.intervals import intervals
 from tvau.metrics.rows import RowMetric
+from tvau.metrics.verdict import yes_no
 from tvau.metrics.wording import (
     bleu4,
     bleu_counts,
@@ -41,20 +41,6 @@ WORDING: dict[str, Callable[[str, str], float]] = {
     "meteor": meteor,
     "exact": is_exact,
 }
-
-
-def yes_no(answer: str) -> str:
-    """ "yes", "no", or "" where an answer says neither.
-
-    The rule: the first word, if it is yes or no; otherwise the one of the two words that the first sentence holds, if
-    it holds only one of them ("There is no anomaly." is a no). Case and marks do not count.
-    """
-    sentence = re.match(r"\W*([^.!?\n]*)", answer.lower())
-    words = re.findall(r"\w+", sentence[1] if sentence else "")
-    if words and words[0] in ("yes", "no"):
-        return str(words[0])
-    said = {word for word in words if word in ("yes", "no")}
-    return said.pop() if len(said) == 1 else ""
 
 
 class Column(NamedTuple):

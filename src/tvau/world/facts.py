@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tvau.language import Surroundings, Target, cell, direction
+from tvau.language import Surroundings, Target, way
 from tvau.world.plan import Plan
 from tvau.world.render import Clip
 from tvau.world.scenes import scene
@@ -22,17 +22,17 @@ def targets(plan: Plan, clip: Clip, frames: Sequence[int]) -> list[tuple[int, Ta
     """Id and facts of every object visible in the clip that `render(plan, frames)` made.
 
     Start and end are the cells of the centre of its mask's bounding box in the first and last frame in which it is
-    visible, the direction is that of the way between them, the action the most frequent one in its visible frames.
+    visible and the direction is that of the way between them (see `language.way`); the action is the most frequent one
+    in its visible frames.
     """
     found = []
     for actor in plan.actors:
         seen = np.flatnonzero(visible(clip, actor.ident))
         if not len(seen):
             continue
-        (x0, y0), (x1, y1) = (_centre(clip.ids[i] == actor.ident) for i in (seen[0], seen[-1]))
+        first, last = (_centre(clip.ids[i] == actor.ident) for i in (seen[0], seen[-1]))
         action = Counter(actor.words[frames[int(i)]] for i in seen).most_common(1)[0][0]
-        target = Target(actor.noun, action, actor.colours, cell(x0, y0), cell(x1, y1), direction(x1 - x0, y1 - y0))
-        found.append((actor.ident, target))
+        found.append((actor.ident, Target(actor.noun, action, actor.colours, *way(first, last))))
     return found
 
 
