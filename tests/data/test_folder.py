@@ -76,6 +76,18 @@ def test_a_video_shorter_than_a_clip_repeats_its_last_frame(tmp_path: Path, vide
     assert not torch.equal(batch["video"][0, 5], batch["video"][0, 6])
 
 
+def test_what_ffmpeg_can_open_is_found_and_the_rest_is_named(tmp_path: Path, video: Write) -> None:
+    for name in ("a.3gp", "b.m2ts", "c.vob", "d.asf", "e.nut"):  # the last by what is in it
+        video(tmp_path / name, frames=16)
+    (tmp_path / "f.dav").write_bytes(b"a broken recording")
+    (tmp_path / "notes.txt").write_text("words")
+    (tmp_path / "deep").mkdir()
+    assert list(find_videos(tmp_path)) == ["a", "b", "c", "d", "e", "f"]
+    (tmp_path / "f.dav").unlink()
+    with pytest.warns(UserWarning, match=r"left out, since FFmpeg finds no video in them: deep, notes\.txt\."):
+        assert {name for batch in batches(tmp_path) for name in batch["name"]} == {"a", "b", "c", "d", "e"}
+
+
 def test_nothing_to_read(tmp_path: Path, video: Write) -> None:
     with pytest.raises(DataError, match="nowhere: no such file or folder"):
         find_videos(tmp_path / "nowhere")

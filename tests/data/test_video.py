@@ -143,6 +143,57 @@ def test_reader_keeps_the_last_video_open_and_survives_pickling(
     assert torch.equal(copy.open(paths[1]).read([5]), reader.open(paths[1]).read([5]))
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"frame_{n}_t{n / 25:.2f}" for n in (1, 2, 25, 100)],
+        [f"{n / 25:.2f}" for n in (1, 24, 25, 51)],
+        ["clip2_000", "clip2_001", "clip10_000"],
+        ["9_cam1", "10_cam1", "11_cam1"],
+        ["9_320x240", "10_320x240", "100_320x240"],
+    ],
+)
+def test_all_numbers_of_a_name_order_frames(tmp_path: Path, names: list[str], frame_folder: Write) -> None:
+    folder = frame_folder(tmp_path / "a", [])
+    for at, name in enumerate(names):
+        Image.fromarray(np.full((24, 32), at, np.uint8)).save(folder / f"{name}.png")
+    with open_video(folder) as opened:
+        assert opened.read(range(len(names)))[:, 0, 0, 0].tolist() == list(range(len(names)))
+
+
+def test_what_is_no_frame_is_left_out_and_named(tmp_path: Path, frame_folder: Write) -> None:
+    folder = frame_folder(tmp_path / "a", range(9, 12), name="frame{}.jpg")
+    for name in ("frame9.png", "frame10.png", "background.jpg", "frame10(1).jpg"):
+        Image.new("L", (32, 24)).save(folder / name)
+    with pytest.warns(UserWarning, match="left out") as warned:
+        opened = open_video(folder)
+    assert isinstance(opened, video_module.FrameFolder)
+    assert [file.name for file in opened._files] == ["frame9.jpg", "frame10.jpg", "frame10(1).jpg", "frame11.jpg"]
+    said = "\n".join(str(warning.message) for warning in warned)
+    for fault in (
+        "frame10.png, frame9.png: left out, no .jpg",
+        "background.jpg: left out",
+        "frame10(1).jpg: the number",
+    ):
+        assert fault in said
+
+
+def test_pictures_too_large_to_decode_are_refused_before(
+    tmp_path: Path, frame_folder: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = frame_folder(tmp_path / "a", [])
+    for side in (12_000, 70_000):
+        Image.new("1", (side, 12_000)).save(folder / "1.png")
+        with pytest.raises(DataError, match=rf"1\.png: its pictures are 12000x{side} .* TVAU_MAX_PIXELS"):
+            open_video(folder)
+    frame_folder(tmp_path / "b", [1])
+    monkeypatch.setenv("TVAU_MAX_PIXELS", "767")
+    with pytest.raises(DataError, match="more than 767 pixels"):
+        open_video(tmp_path / "b")
+    monkeypatch.setenv("TVAU_MAX_PIXELS", "768")
+    open_video(tmp_path / "b")
+
+
 # ---- bad input ----
 
 

@@ -1,18 +1,18 @@
 """`tvau data check`: what is there, what is missing, and what does not fit together, before anything is trained."""
 
-import re
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from tvau.data.boxes import BoxTrack
-from tvau.data.images import frame_files
+from tvau.data.images import frame_numbers, open_image, sort_frames
 from tvau.data.kinds import open_layout
 from tvau.data.layout import Layout
 from tvau.data.masks import IdMaps, Labels, Truth
@@ -96,8 +96,14 @@ def _inspect_video(layout: Layout, split: str, name: str, counts: Counter[str]) 
     path = layout.video(name)
     if path.is_dir():
         yield from _uneven_frames(path)
-    with open_video(path, size=(8, 8)) as video:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what it would warn of are faults here
+        video = open_video(path, size=(8, 8))
+    with video:
+        yield from (f"{path}: {fault}" for fault in video.faults)
         counts[f"{split} frames"] += video.frames
+        if video.missing:
+            counts[f"{split} missing frames"] += video.missing
         total, size = video.frames, video.size
         video.read([0, total - 1])
     truth = layout.truth(name)
@@ -122,20 +128,18 @@ def _inspect_video(layout: Layout, split: str, name: str, counts: Counter[str]) 
 
 
 def _uneven_frames(folder: Path) -> Iterator[str]:
-    """Frames that are missing from a frame folder, or of another size than the first; reads names and headers."""
+    """What is odd in a frame folder: missing frames, frames of another size than the first; reads names and headers."""
+    files, odd = sort_frames(folder)
+    yield from (f"{folder}: {fault}" for fault in odd)
+    for file, (number, following) in zip(files[1:], pairwise(frame_numbers(files) or ()), strict=False):
+        if following > number + 1:
+            yield f"{file}: frame {number} is followed by {following}; frames are missing, so labels may be shifted"
     first: Size | None = None
-    last: int | None = None
-    for file in frame_files(folder):
-        digits = re.findall(r"\d+", file.stem)
-        number = int(digits[-1]) if digits else None
-        if last is not None and number is not None and number != last + 1:
-            what = "twice" if number == last else f"followed by {number}"
-            yield f"{file}: frame {last} is {what}; frames are missing or named twice, so labels may be shifted"
-        last = number
+    for file in files:
         try:
-            with Image.open(file) as image:
+            with open_image(file) as image:
                 size = (image.height, image.width)
-        except (OSError, UnidentifiedImageError, SyntaxError) as error:
+        except (OSError, SyntaxError, ValueError, DataError) as error:
             yield f"{file}: the frame cannot be read ({error})"
             continue
         first = first or size

@@ -90,10 +90,11 @@ class Index:
 
     def times(self, base: float) -> NDArray[np.float64] | None:
         """Seconds [frames] from the first frame, by the time stamps; None where they are missing or do not rise."""
-        stamps = self.packets.pts[self.sources]
-        if (stamps == MISSING).any() or (np.diff(stamps) <= 0).any():
-            return None
-        return (stamps - stamps[0]) * base
+        shown, decoded = self.packets.pts[self.sources], np.sort(self.packets.dts[self.sources])
+        for stamps in (shown, decoded):  # an avi knows only when to decode, which is as far apart
+            if (stamps != MISSING).all() and (np.diff(stamps) > 0).all():
+                return (stamps - stamps[0]) * base
+        return None
 
 
 def walk(container: InputContainer, stream: VideoStream) -> Packets:
@@ -138,7 +139,12 @@ def by_time(container: InputContainer, stream: VideoStream, packets: Packets) ->
 def by_decoding(packets: Packets, sources: Sequence[int], seekable: bool) -> Index:
     """The index of what the decoder hands out: `sources` are the packets of all frames, in order."""
     index = _index(packets, np.array(sources, np.int64))
-    return index if seekable and index.distinct else replace(index, keys=index.keys[:0])
+    return index if seekable and index.distinct else unsought(index)
+
+
+def unsought(index: Index) -> Index:
+    """An index whose frames are always reached from the first one."""
+    return replace(index, keys=index.keys[:0])
 
 
 def _index(packets: Packets, sources: Ints) -> Index:
@@ -217,8 +223,9 @@ def timed(stream: VideoStream, index: Index, otherwise: float) -> tuple[NDArray[
     return seconds, rate
 
 
-def shortfalls(container: InputContainer, stream: VideoStream, index: Index, length: int) -> tuple[list[str], int]:
-    """What a file (of so many bytes) says it had and does not have: in words, and how many frames that is."""
+def shortfalls(path: Path, container: InputContainer, stream: VideoStream, index: Index) -> tuple[list[str], int]:
+    """What a file says it had and does not have: in words, and how many frames that is."""
+    length = path.stat().st_size
     packets, said = index.packets, []
     unshown = (index.numbers < 0) & ~packets.left_out
     first = int(index.sources[0])
@@ -231,20 +238,23 @@ def shortfalls(container: InputContainer, stream: VideoStream, index: Index, len
     if late:
         said.append(f"its first {late} frames cannot be decoded (it begins between two key frames)")
     rate = float(stream.average_rate or stream.guessed_rate or 0)
-    entries = [entry.pos + entry.size for entry in stream.index_entries]
     cut = 0
-    if names(container) & {"mov"}:
-        cut = sum(end > length for end in entries)
-    elif stream.frames:
-        clock = packets.dts[packets.dts != MISSING]
-        span = round(float((clock[-1] - clock[0]) * (stream.time_base or 0)) * rate) + 1 if len(clock) else 0
-        cut = max(stream.frames - max(span, len(packets.pts)), 0)
+    if "mov" in names(container):
+        cut = sum(entry.pos + entry.size > length for entry in stream.index_entries)
+    elif "avi" in names(container):
+        cut = max(stream.frames - len(packets.pts), 0) if length < _riff(path) else 0
     elif names(container) & STATED and container.duration and rate:
         left = container.duration / av.time_base - packets.end
         cut = round(left * rate) if left * rate > TOLERANCE else 0
     if cut:
         said.append(f"it was cut short: about {cut} more frames belong to it by its header")
     return said, late + cut
+
+
+def _riff(path: Path) -> int:
+    """Bytes that an avi says it has."""
+    with path.open("rb") as file:
+        return int.from_bytes(file.read(8)[4:], "little") + 8
 
 
 def open_container(path: Path) -> InputContainer:

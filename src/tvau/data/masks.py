@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from tvau.data.boxes import box_of
-from tvau.data.images import Size, frame_files
+from tvau.data.images import Size, frame_files, open_image
 from tvau.data.tracks import Track
 from tvau.errors import DataError
 
@@ -222,7 +222,7 @@ def read_id_map(path: Path, size: Size, shape: Size) -> NDArray[np.uint8]:
         DataError: a missing, broken or coloured file, or one of another size.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             if image.mode not in ("L", "P"):
                 raise DataError(f"{path}: expected 8 bit, one channel (mode L or P), not mode {image.mode}.")
             if (image.height, image.width) != size:
@@ -238,7 +238,7 @@ def read_id_map(path: Path, size: Size, shape: Size) -> NDArray[np.uint8]:
 def _mask_image(path: Path) -> Mask:
     """An image of any mode as a mask: not 0 where abnormal."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return np.asarray(image if image.mode in ("1", "L", "P") else image.convert("L")) != 0
     except (OSError, UnidentifiedImageError, SyntaxError) as error:
         raise DataError(f"{path}: the mask cannot be read ({error}).") from error

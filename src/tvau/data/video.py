@@ -23,11 +23,12 @@ from typing import Any, Self, cast
 import av
 import numpy as np
 import torch
+from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tvau.data.images import IMAGE_SUFFIXES, Image, Size, expect_pixels, frame_files, read_image, resize
+from tvau.data.images import IMAGE_SUFFIXES, Image, Size, expect_pixels, read_image, resize, sort_frames
 from tvau.data.index import (
     DEPENDENT,
     HEAD,
@@ -42,6 +43,7 @@ from tvau.data.index import (
     seek,
     shortfalls,
     timed,
+    unsought,
     walk,
 )
 from tvau.errors import DataError
@@ -132,11 +134,9 @@ def open_video(path: str | os.PathLike[str], size: Size | None = None, fps: floa
         DataError: nothing there, an unreadable or empty file, no video stream, a folder without images.
     """
     path = Path(path)
-    if path.is_dir():
-        return FrameFolder(path, size, fps or FOLDER_FPS)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; expected a video file or a folder of frames.")
-    video = VideoFile(path, size)
+    video = FrameFolder(path, size, fps or FOLDER_FPS) if path.is_dir() else VideoFile(path, size)
     for fault in video.faults:
         warnings.warn(f"{path}: {fault}; the {video.frames} frames that are there are read.", stacklevel=2)
     return video
@@ -174,7 +174,7 @@ class VideoFile(Video):
         self.size = self._side.turned((context.height, context.width))
         self.frames = index.frames
         self.seconds, self.fps = timed(self._stream, index, FOLDER_FPS)
-        short, self.missing = shortfalls(self._container, self._stream, index, path.stat().st_size)
+        short, self.missing = shortfalls(path, self._container, self._stream, index)
         self.faults = [*short, *faults]
 
     def _open(self) -> None:
@@ -219,7 +219,9 @@ class VideoFile(Video):
             faults.append(f"{len(errors)} of its packets cannot be decoded ({errors[0]})")
         if corrupt:
             faults.append(f"{corrupt} of its frames are damaged")
-        can_seek = self._stream.codec_context.codec.canonical_name not in DEPENDENT
+        # What a decoder makes of damage depends on all that it saw before.
+        whole = not (errors or corrupt or packets.damaged)
+        can_seek = whole and self._stream.codec_context.codec.canonical_name not in DEPENDENT
         self._open()
         return by_decoding(packets, sources, can_seek)
 
@@ -246,7 +248,10 @@ class VideoFile(Video):
                 number = self._index.number(source, self._next)
                 if number < 0:
                     continue  # belongs to frames before the key frame
-                self._next = number + 1
+                begins, self._next = start and self._next == start, number + 1
+                if begins and (number != start or frame.pict_type != PictureType.I):
+                    self._index = unsought(self._index)  # intra refresh: no picture but the first is whole by itself
+                    return self._find(wanted)
                 if number == wanted:
                     return frame
                 if number > wanted:
@@ -261,12 +266,14 @@ class VideoFile(Video):
                 if index.frames == self.frames:
                     self._index = index
                     frame = self._find(wanted)
-            if frame is None or (frame.is_corrupt and not self.faults):
-                fault = "the decoder leaves it out" if frame is None else "the decoder calls it damaged"
+            if frame is None:
                 raise DataError(
-                    f"{self.path}: frame {wanted} of {self.frames} cannot be decoded ({fault}); the file is damaged. "
-                    "Copy or download it again."
+                    f"{self.path}: frame {wanted} of {self.frames} cannot be decoded (the decoder leaves it out); the "
+                    "file is damaged. Copy or download it again."
                 )
+            if frame.is_corrupt and not self.faults:
+                self.faults = [f"frame {wanted} is damaged"]
+                warnings.warn(f"{self.path}: {self.faults[0]}; it is read as the decoder gives it.", stacklevel=2)
             yield self._rgb(frame)
 
     def _rgb(self, frame: av.VideoFrame) -> Image:
@@ -311,11 +318,12 @@ class FrameFolder(Video):
 
     def __init__(self, path: Path, size: Size | None = None, fps: float = FOLDER_FPS) -> None:
         super().__init__(path, size)
-        self._files = frame_files(path)
+        self._files, odd = sort_frames(path)
         if not self._files:
             kinds = ", ".join(sorted(IMAGE_SUFFIXES))
             raise DataError(f"{path}: there is no frame in this folder; expected image files ({kinds}).")
         self.frames = len(self._files)
+        self.faults = odd
         self.fps = fps
         self.seconds = np.arange(self.frames) / fps
         height, width, _ = read_image(self._files[0]).shape
