@@ -1,6 +1,5 @@
 """`tvau compare`: several runs or seeds in one table."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from statistics import fmean, stdev
 from typing import Any, Literal
 
 from tvau.errors import DataError
-from tvau.viz.report import Spread, Table, markdown, tables
+from tvau.viz.report import Spread, Table, markdown, read_results, tables
 
 SKIPPED = ("interval", "answer", "curves")  # of one run alone
 
@@ -29,12 +28,7 @@ def compare(runs: list[str], format: Literal["markdown", "latex"] = "markdown") 
         raise DataError(f"{', '.join(runs) or 'no folder given'}: no test.json in there; run `tvau test` first")
     groups: dict[str, list[Any]] = {}
     for path in dict.fromkeys(found):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            assert all(isinstance(splits, dict) for splits in content.values())
-        except (OSError, ValueError, AttributeError, AssertionError) as error:
-            raise DataError(f"{path}: expected the results of `tvau test` ({error}).") from error
-        groups.setdefault(experiment(path.parent.name), []).append(content)
+        groups.setdefault(experiment(path.parent.name), []).append(read_results(path))
     results: dict[str, Any] = {}
     for group, contents in groups.items():
         for method, splits in gathered(contents).items():

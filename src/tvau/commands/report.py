@@ -1,6 +1,5 @@
 """`tvau report`: the results of a folder of runs on one page."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +44,11 @@ def report(
 
 def gather(folder: Path, file: str) -> dict[str, dict[str, dict[str, Any]]]:
     """{method: {split: {part: ...}}} of a file that every tested run of a folder has, such as its `test.json`."""
+    from tvau.viz.report import read_results
+
     gathered: dict[str, dict[str, dict[str, Any]]] = {}
     for path in sorted(folder.glob(f"*/{file}")):
-        for method, splits in json.loads(path.read_text()).items():
+        for method, splits in read_results(path).items():
             for split, scores in splits.items():
                 gathered.setdefault(METHODS.get(method, method), {}).setdefault(split, {}).update(scores)
     return gathered

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tvau.data.images import Size
 from tvau.data.tracks import read_text
-from tvau.errors import DataError
+from tvau.errors import DataError, shown
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels, from the upper left corner; x1 and y1 exclusive
 
@@ -63,7 +63,7 @@ def read_shanghaitech_tracks(path: Path) -> list[BoxTrack]:
         if values is None or values[4] < values[2] or values[5] < values[3]:
             raise DataError(
                 f"{path}, line {number}: expected track_id,frame,x_min,y_min,x_max,y_max (whole numbers, "
-                f"x_min <= x_max, y_min <= y_max), not {line.strip()!r}."
+                f"x_min <= x_max, y_min <= y_max), not {shown(line.strip())}."
             )
         track, frame, x0, y0, x1, y1 = values
         rows.append((number, track, frame, (float(x0), float(y0), float(x1 + 1), float(y1 + 1))))
@@ -90,7 +90,7 @@ def read_ucsd_tracks(path: Path) -> list[BoxTrack]:
         except (ValueError, IndexError) as error:
             raise DataError(
                 f"{path}, line {number}: expected frame_file track_id cx cy w h (a name with a number from 1, a whole "
-                f"number, four pixels), not {line.strip()!r}."
+                f"number, four pixels), not {shown(line.strip())}."
             ) from error
         rows.append((number, track, frame, (x - w / 2, y - h / 2, x + w / 2, y + h / 2)))
     return _grouped(path, rows)

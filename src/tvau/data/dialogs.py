@@ -13,14 +13,15 @@ import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from sys import intern
 
-from tvau.errors import DataError
+from tvau.errors import DataError, shown
 from tvau.types import Turn
 
 _KEYS = ("video", "frames", "target", "task", "question", "answer", "provenance")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DialogTurn:
     """One line of the file: a turn, the object it is about and where its answer comes from."""
 
@@ -36,7 +37,7 @@ class DialogTurn:
         return {"task": self.task, "question": self.question, "answer": self.answer}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Dialog:
     """All turns about one clip."""
 
@@ -58,23 +59,23 @@ def read_dialogs(path: Path, known: Collection[str] | None = None) -> list[Dialo
     """
     grouped: dict[tuple[str, int, int], list[DialogTurn]] = {}
     try:
-        lines = path.read_bytes().splitlines()
+        with path.open("rb") as lines:  # one line at a time: files of a million turns are large
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    key, turn = _parse(line)
+                except ValueError as error:
+                    raise DataError(f"{path}, line {number}: {error}") from error
+                if known is not None and key[0] not in known:
+                    raise DataError(
+                        f"{path}, line {number}: the video {shown(key[0])} is not in the data set's lists "
+                        f"({len(known)} videos); the dialogs belong to another data set, or the name is misspelt."
+                    )
+                grouped.setdefault(key, []).append(turn)
     except OSError as error:
         raise DataError(f"{path}: the dialogs cannot be read ({error.strerror}).") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            key, turn = _parse(line)
-        except ValueError as error:
-            raise DataError(f"{path}, line {number}: {error}") from error
-        if known is not None and key[0] not in known:
-            raise DataError(
-                f"{path}, line {number}: the video {key[0]!r} is not in the data set's lists ({len(known)} videos); "
-                "the dialogs belong to another data set, or the name is misspelt."
-            )
-        grouped.setdefault(key, []).append(turn)
-    return [Dialog(video, first, last, tuple(turns)) for (video, first, last), turns in grouped.items()]
+    return [Dialog(*key, tuple(grouped.pop(key))) for key in [*grouped]]
 
 
 def write_dialogs(path: Path, dialogs: Iterable[Dialog]) -> None:
@@ -108,15 +109,16 @@ def _parse(line: bytes) -> tuple[tuple[str, int, int], DialogTurn]:
         raise ValueError(f"expected an object with the keys {', '.join(_KEYS)}{missing}.")
     for key in ("video", "task", "question", "answer", "provenance"):
         if not isinstance(turn[key], str) or (not turn[key] and key != "provenance"):
-            raise ValueError(f"{key!r} has to be a text that is not empty, not {turn[key]!r}.")
+            raise ValueError(f"{key!r} has to be a text that is not empty, not {shown(turn[key])}.")
     frames, target = turn["frames"], turn["target"]
     if not (isinstance(frames, list) and len(frames) == 2 and all(map(_is_count, frames)) and frames[0] <= frames[1]):
-        raise ValueError(f"'frames' has to be [first, last], 0-based and inclusive, not {frames!r}.")
+        raise ValueError(f"'frames' has to be [first, last], 0-based and inclusive, not {shown(frames)}.")
     if not (target is None or _is_count(target)):
-        raise ValueError(f"'target' has to be an object id or null, not {target!r}.")
-    said = DialogTurn(turn["task"], turn["question"], turn["answer"], target, turn["provenance"])
-    return (turn["video"], frames[0], frames[1]), said
+        raise ValueError(f"'target' has to be an object id or null, not {shown(target)}.")
+    # the same words come again and again: each is kept once
+    task, question, answer, source = (intern(turn[key]) for key in ("task", "question", "answer", "provenance"))
+    return (intern(turn["video"]), frames[0], frames[1]), DialogTurn(task, question, answer, target, source)
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31

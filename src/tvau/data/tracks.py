@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tvau.errors import DataError
+from tvau.errors import DataError, shown
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ def read_tracks(path: Path) -> list[Track]:
             if len(values) != 3 or not all(value.is_integer() for value in values):
                 raise ValueError
             track = Track(*map(int, values))
-            if not (1 <= track.id <= 255 and 0 <= track.start <= track.end):
+            if not (1 <= track.id <= 255 and 0 <= track.start <= track.end < 2**31):
                 raise ValueError
         except ValueError as error:
             raise DataError(
                 f"{path}, line {number}: expected object_id,start,end (whole numbers, id 1..255, "
-                f"0 <= start <= end), not {line.strip()!r}."
+                f"0 <= start <= end), not {shown(line.strip())}."
             ) from error
         tracks.append(track)
     if not tracks:

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from tvau.data.layout import LabelledVideos, Layout, found_in
 from tvau.data.masks import IdMaps
 from tvau.data.tracks import Track, read_text, read_tracks
-from tvau.errors import DataError
+from tvau.errors import DataError, shown
 
 Tracks = Literal["tracks", "new_tracks"]
 COUNTS = {  # of the release
@@ -81,7 +81,7 @@ class UBnormalFiles(Layout):
         for number, name in enumerate(names, start=1):
             if name and not (re.fullmatch(r"[\w.-]+", name) and len(name.split("_")) > 3):
                 raise DataError(
-                    f"{path}, line {number}: expected a video name like abnormal_scene_1_scenario_2, not {name!r}."
+                    f"{path}, line {number}: expected a video name like abnormal_scene_1_scenario_2, not {shown(name)}."
                 )
         return [name for name in names if name]
 

@@ -35,7 +35,7 @@ from tvau.data.linking import mask_traces
 from tvau.data.masks import FrameLabels, MaskFiles, Normal, Truth
 from tvau.data.tracks import read_text
 from tvau.data.video import open_video
-from tvau.errors import DataError
+from tvau.errors import DataError, shown
 
 Part = Literal["ped1", "ped2"]
 Protocol = Literal["official", "supervised", "folds"]
@@ -236,7 +236,7 @@ def read_matlab_ranges(path: Path) -> dict[str, Ranges]:
         found = [(int(m[1]) - 1, int(m[2] or m[1]) - 1) for m in bounds if m]
         if len(found) != len(parts) or any(not 0 <= first <= last for first, last in found):
             raise DataError(
-                f"{path}, line {number}: expected gt_frame = [first:last, ...]; from 1, not {line.strip()!r}."
+                f"{path}, line {number}: expected gt_frame = [first:last, ...]; from 1, not {shown(line.strip())}."
             )
         ranges[f"Test{len(ranges) + 1:03d}"] = found
     if not ranges:
@@ -258,7 +258,7 @@ def read_frame_ranges(path: Path) -> dict[str, Ranges]:
             for pair in pairs if isinstance(pairs, list) else [None]:
                 if not (isinstance(pair, list) and len(pair) == 2 and all(type(value) is int for value in pair)
                         and 0 <= pair[0] <= pair[1] < 1e7):  # fmt: skip
-                    raise ValueError(f"{name!r} has {pair!r}")
+                    raise ValueError(f"{shown(name)} has {shown(pair)}")
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: expected {{clip: [[first, last], ...]}}, 0-based and inclusive ({error}).") from error
     return {name: [(first, last) for first, last in pairs] for name, pairs in ranges.items()}

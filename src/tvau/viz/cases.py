@@ -1,12 +1,15 @@
 """Clips that a test keeps for the report: what was seen, what is true and what was said."""
 
 import json
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
+from tvau.errors import DataError
 from tvau.files import whole
 from tvau.viz.report import Case
 
@@ -49,5 +52,12 @@ def load_cases(folder: Path, others: Sequence[tuple[str, Path]] = ()) -> list[Ca
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    with np.load(path, allow_pickle=False) as stored:
-        return {key: stored[key] for key in stored.files if key != "words"}, json.loads(str(stored["words"]))
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            words = json.loads(str(stored["words"]))
+            arrays = {key: stored[key] for key in stored.files if key != "words"}
+        if absent := {"frames", "pictures", "scores"} - set(arrays) or {"name", "split", "turns"} - set(words):
+            raise ValueError(f"without {', '.join(sorted(absent))}")
+    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: expected a case of `tvau test` ({error}); delete it and test again.") from error
+    return arrays, words

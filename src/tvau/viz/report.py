@@ -1,6 +1,7 @@
 """The report of a run: score tables in the terminal and one HTML page that holds everything, pictures included."""
 
 import base64
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -168,6 +169,21 @@ def tables(results: Results) -> list[Table]:
 
 def _text_cells(scores: Mapping[str, Any]) -> dict[str, Any]:
     return _cells(scores, TEXT_COLUMNS) | dict(scores.get("slots", {}))
+
+
+def read_results(path: Path) -> dict[str, dict[str, Any]]:
+    """{method: {split: {...}}} of a `test.json` or `curves.json`.
+
+    Raises:
+        DataError: a file that is damaged, half written or something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not all(isinstance(parts, dict) for splits in content.values() for parts in splits.values()):
+            raise ValueError("not {method: {split: scores}}")
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise DataError(f"{path}: expected the results of `tvau test` ({error}); delete it and test again.") from error
+    return dict(content)
 
 
 def score_table(results: Results) -> str:
