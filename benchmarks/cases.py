@@ -99,9 +99,8 @@ def animation(clips: list[list[Image.Image]], most: int) -> bytes:
     times = [200 * (PAUSE if frame is clip[-1] else 1) for clip in clips for frame in clip]
     for quality in range(80, LEAST, -STEP):
         file = io.BytesIO()
-        pictures[0].save(
-            file, "webp", save_all=True, append_images=pictures[1:], duration=times, loop=0, quality=quality, method=4
-        )
+        options = {"duration": times, "loop": 0, "quality": quality, "minimize_size": True}
+        pictures[0].save(file, "webp", save_all=True, append_images=pictures[1:], **options)
         if file.tell() <= most:
             return file.getvalue()
     raise DataError(
