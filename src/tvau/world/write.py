@@ -85,8 +85,15 @@ def _film(job: Job) -> tuple[Plan, Clip]:
 
 
 def _make(item: tuple[Path, Job]) -> None:
-    """Make one video; its part file comes last and says that it is complete."""
-    root, job = item
+    """Make one video. Raises DataError where it cannot be written: PyAV's own error finds no way out of a worker."""
+    try:
+        _draw(*item)
+    except OSError as error:
+        raise DataError(f"{error.filename or item[0]}: {error.strerror}") from None
+
+
+def _draw(root: Path, job: Job) -> None:
+    """A video's files; its part file comes last and says that it is complete."""
     script, clip = _film(job)
     folder = root / f"Scene{job.scene}"
     notes = folder / f"{job.video}_annotations"
