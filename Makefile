@@ -80,7 +80,7 @@ $(STEPS)/test: $(STEPS)/dialog
 	@touch $@
 
 $(STEPS)/predict: $(STEPS)/test
-	$(HALF) $(TVAU) predict --config configs/synthetic/predict.yaml --ckpt_path $(DEMO)/dialog/best.ckpt
+	$(HALF) $(TVAU) predict data/demo/Scene19 --ckpt $(DEMO)/dialog/best.ckpt --out $(DEMO)/predict
 	@touch $@
 
 test: $(READY) ## Run all tests, one process a core (at most 10 minutes on 2 cores)

@@ -170,7 +170,7 @@ def predicted(demo: Demo, dialog: Path, videos: Path, *more: str) -> Path:
     demo(
         "predict", "predict", f"--ckpt_path={dialog}", f"--data.videos={videos}", "--model.most=6", *more,
     )  # fmt: skip
-    return demo.folder / "runs" / "demo" / "predict"
+    return demo.folder / "predictions"
 
 
 def test_predict_writes_overlay_scores_and_dialog_of_every_video(demo: Demo, dialog: Path, videos: Path) -> None:

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning import Trainer
 from torch.nn.functional import interpolate
 
-from tiny import Demo, stage_one
+from tiny import Demo, stage_one, store
 from tvau.backbones import Qwen25VL
 from tvau.data.video import open_video
 from tvau.metrics.boxes import MapRule
@@ -31,10 +30,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, root: Path)
     for name, frames in (("v0", 30), ("v1", 32), ("v2", 40)):
         write_video(made.folder / "videos" / f"{name}.mp4", frames=frames)
     first = stage_one(Qwen25VL(str(checkpoint), blocks=[1, 2]), made.folder / "first.ckpt")
-    task = DialogTask(Qwen25VL(str(checkpoint), blocks=[1, 2]), heatmap=str(first))
-    trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
-    trainer.strategy.connect(task)
-    trainer.save_checkpoint(made.folder / "second.ckpt", weights_only=True)
+    store(DialogTask(Qwen25VL(str(checkpoint), blocks=[1, 2]), heatmap=str(first)), made.folder / "second.ckpt")
     return made
 
 
@@ -46,7 +42,7 @@ def words(out: Path, *more: str, videos: str = "videos") -> list[str]:
 
 
 def listed(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+    return {str(path.relative_to(folder)) for path in folder.glob("*/*")}
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -31,9 +31,9 @@ class VideoFolder(VideoDataModule):
     """Every window of every video of a folder, in order, for `tvau predict`.
 
     Args:
-        videos: a folder with video files or frame folders (or both), or one video file, or one frame folder. Of its
-            subfolders those count that hold images; `X_gt` and `X_annotations` beside a video X hold its masks and are
-            left out. Hidden files and folders are left out.
+        videos: a folder with video files or frame folders (or both), or one video file, or one frame folder; or several
+            of these. Of its subfolders those count that hold images; `X_gt` and `X_annotations` beside a video X hold
+            its masks and are left out. Hidden files and folders are left out.
         masks: also give the masks of those videos that have some.
         frames: frames of a clip (T). A video that has fewer gives one clip that repeats its last frame.
         stride: distance between the frames of a window, in frames of the video.
@@ -48,7 +48,7 @@ class VideoFolder(VideoDataModule):
 
     def __init__(
         self,
-        videos: str,
+        videos: str | Sequence[str],
         frames: int = 16,
         stride: int = 1,
         hop: int | None = None,
@@ -67,10 +67,20 @@ class VideoFolder(VideoDataModule):
     @cached_property
     def paths(self) -> dict[str, Path]:
         """{name: video file or frame folder}, in order; what else lies there is named in a warning."""
-        found, left_out = sort_videos(Path(self.videos))
-        if left_out:
-            warnings.warn(f"{self.videos}: {_left_out(left_out)}", stacklevel=2)
-        return found
+        every: dict[str, Path] = {}
+        for root in [self.videos] if isinstance(self.videos, str) else self.videos:
+            found, left_out = sort_videos(Path(root))
+            if left_out:
+                warnings.warn(f"{root}: {_left_out(left_out)}", stacklevel=2)
+            for name, path in found.items():
+                other = every.get(name, path)
+                if other != path:  # of another folder
+                    name = f"{path.absolute().parent.name}-{name}"
+                if every.setdefault(name, path) != path:
+                    raise DataError(
+                        f"{path} and {every[name]} would both be called {name}; look at one after the other."
+                    )
+        return every
 
     def split(self, name: str) -> ClipDataset:
         """Index the folder, which is all of any split."""

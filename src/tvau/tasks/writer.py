@@ -5,7 +5,7 @@ import json
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -14,22 +14,27 @@ import av
 import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 from tvau import __version__
 from tvau.data.module import VideoDataModule
+from tvau.data.video import Video
 from tvau.errors import DataError, OptionError
 from tvau.files import sweep, whole_folder
-from tvau.heatmap_decoder import heatmap
+from tvau.losses import enlarge
 from tvau.metrics.boxes import MapRule
 from tvau.metrics.frame import smooth
-from tvau.tasks.base import OURS, Task, identity
+from tvau.tasks.base import OURS, Task
+from tvau.tasks.checkpoints import identity
 from tvau.types import Batch
+from tvau.viz.overlay import Image
 from tvau.viz.predictions import Dialog, Evidence, Map, clock, write_prediction
 
 MADE = "made.json"
+EVERY = 10  # frames between two looks of the bar
 VIEW = ("frames", "stride", "hop", "size", "fps")  # what of the data decides about the results
 
 
@@ -76,9 +81,9 @@ class Seen:
             for frame in sorted(frame for frame in waiting if frame < frames[0]):
                 yield frame, np.mean(waiting.pop(frame), 0)
             logits = np.frombuffer(self.file.read(4 * int(np.prod(self.grid))), np.float32).reshape(self.grid)
-            heatmaps = heatmap(torch.tensor(logits)[None], len(frames), *self.size)[0].numpy()  # [T, H, W]
-            for frame, shown in zip(frames.tolist(), heatmaps, strict=True):
-                waiting.setdefault(frame, []).append(shown)
+            heatmaps = enlarge(torch.tensor(logits)[None], len(frames), *self.size)[0].sigmoid().numpy()  # [T, H, W]
+            for frame, heatmap in zip(frames.tolist(), heatmaps, strict=True):
+                waiting.setdefault(frame, []).append(heatmap)
         for frame in sorted(waiting):
             yield frame, np.mean(waiting.pop(frame), 0)
 
@@ -161,15 +166,11 @@ class PredictionWriter(Callback):
     def _write(self, trainer: Trainer, name: str) -> None:
         seen, data = self.seen.pop(name), cast(Any, trainer).datamodule
         rule = cast(Task, trainer.lightning_module).rules.get(OURS, MapRule())
-        bar = {"desc": f"writing {name}", "unit": " frames", "leave": False}
-        quiet = None if trainer.progress_bar_callback else True  # None: where there is a terminal
-
         try:
             with writing(self.folder), whole_folder(self.folder / name) as folder:
                 summary = write_prediction(
-                    folder, data.paths[name], seen.dialogs, seen.evidence(rule), seen.fps,
-                    lambda video: tqdm(video, total=video.frames, disable=quiet, **bar),
-                )  # fmt: skip
+                    folder, data.paths[name], seen.dialogs, seen.evidence(rule), seen.fps, shown(trainer, name)
+                )
                 made = self._made(data, name, len(seen.frames))
                 (folder / MADE).write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
         except DataError as error:
@@ -184,6 +185,25 @@ class PredictionWriter(Callback):
         if highest := summary.get("highest"):
             found.append(f"highest score {highest['score']:.2f} at {clock(highest['seconds'])}")
         tqdm.write(f"{name}: {', '.join(found) or 'done'} -> {self.folder / name / 'index.html'}")
+
+
+def shown(trainer: Trainer, name: str) -> Callable[[Video], Iterable[Image]]:
+    """Goes through the frames of a video under a bar below Lightning's own, where that is shown."""
+
+    def rich(video: Video) -> Iterator[Image]:
+        progress = cast(RichProgressBar, bar).progress
+        assert progress is not None
+        task = progress.add_task(f"writing {name}", total=video.frames)
+        for at, picture in enumerate(video, start=1):
+            yield picture
+            progress.update(task, completed=at, refresh=at % EVERY == 0)
+        progress.remove_task(task)
+
+    bar = trainer.progress_bar_callback
+    if isinstance(bar, RichProgressBar) and bar.is_enabled and bar.progress is not None:
+        return rich
+    quiet = None if isinstance(bar, TQDMProgressBar) and bar.is_enabled else True  # None: but for a terminal
+    return lambda video: tqdm(video, f"writing {name}", video.frames, leave=False, disable=quiet)
 
 
 @contextmanager

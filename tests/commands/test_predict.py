@@ -1,0 +1,174 @@
+"""`tvau predict` as it is typed."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tiny import Demo, stage_one, store
+from tvau.backbones import Qwen25VL
+from tvau.cli import main
+from tvau.commands.predict import translated
+from tvau.errors import OptionError
+from tvau.shipped import MODEL
+from tvau.tasks import DialogTask
+from writers import write_frames, write_video
+
+FILES = {"overlay.mp4", "scores.csv", "detections.txt", "dialog.json", "dialog.txt", "summary.json", "index.html",
+         "made.json"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, root: Path) -> Demo:
+    """Six videos and untrained checkpoints of both stages."""
+    made = Demo(tmp_path_factory.mktemp("typed"), checkpoint, root / "configs" / "synthetic", videos=0)
+    for number in range(6):
+        write_video(made.folder / "videos" / f"v{number}.mp4", frames=40)
+    first = stage_one(Qwen25VL(str(checkpoint), blocks=[1, 2]), made.folder / "first.ckpt")
+    store(DialogTask(Qwen25VL(str(checkpoint), blocks=[1, 2]), heatmap=str(first)), made.folder / "second.ckpt")
+    return made
+
+
+SMALL = ("--ckpt", "second.ckpt", "--backbone", "tiny.yaml", "--size", "32x64", "--workers", "0", "--batch-size", "1",
+         "--most", "40", "--trainer.enable_progress_bar", "false")  # fmt: skip
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files of the videos' folders."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("*/*")}
+
+
+@pytest.fixture(scope="module")
+def whole(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one uninterrupted run writes."""
+    out = tmp_path_factory.mktemp("whole")
+    demo.main("predict", "videos", *SMALL, "--out", str(out))
+    return out
+
+
+def test_the_words_become_lightnings() -> None:
+    words = ["a.mp4", "--stride", "6", "b", "--size=96x160", "--trainer.devices", "2", "--questions", "Who?", "Where?"]
+    said = translated([*words, "--overwrite", "--on_broken", "skip", "--ckpt=absent.ckpt", "--out", "o"])
+    assert said[0] == "--config"
+    assert Path(said[1]).name == "predict.yaml"
+    assert set(said[2:]) == {
+        '--data.videos=["a.mp4", "b"]', "--data.stride=6", "--data.size=[96,160]", "--trainer.devices=2", "--questions",
+        "Who?", "Where?", "--trainer.callbacks.overwrite=true", "--data.on_broken=skip", "--ckpt_path=absent.ckpt",
+        "--trainer.callbacks.folder=o", "--trainer.default_root_dir=o",
+    }  # fmt: skip
+    assert translated(["--config", "my.yaml", "--data.stride", "2"]) == ["--config=my.yaml", "--data.stride=2"]
+    assert translated(["--help-all"]) == ["--help"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "name one video or more"),
+        (["v.mp4", "--strid", "2"], "--strid is not known here; did you mean --stride?"),
+        (["v.mp4", "--stride"], "--stride needs a value"),
+        (["v.mp4", "--backbone", "other.yaml"], "--backbone needs --ckpt"),
+    ],
+)
+def test_words_that_mean_nothing(words: list[str], message: str) -> None:
+    with pytest.raises(OptionError, match=message.replace("?", r"\?")):
+        translated(words)
+
+
+def test_the_help_is_short_and_names_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["predict", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 40
+    for flag, default in {"--stride": "(1)", "--fps": "(25)", "--on-broken": "(fail)", "--size": "(96x160)"}.items():
+        assert any(flag in line and default in line for line in lines)
+
+
+def test_video_and_frame_folder_with_what_comes_with_tvau(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "street.mp4", frames=16)
+    write_frames(tmp_path / "walk", range(8), (48, 64), "{:03d}.png")
+    main(["predict", "street.mp4", "walk", "--questions", "Is there any anomaly in the video?", "--most", "3"])
+    assert MODEL in capfd.readouterr().err
+    for name in ("street", "walk"):
+        assert {path.name for path in (tmp_path / "predictions" / name).iterdir()} == FILES
+
+
+def test_two_videos_of_one_name_have_folders_of_their_own(demo: Demo, tmp_path: Path) -> None:
+    for folder in ("east", "west"):
+        write_video(demo.folder / folder / "gate.mp4", frames=16)
+    demo.main("predict", "east/gate.mp4", "west", *SMALL, "--out", str(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["gate", "west-gate"]
+
+
+def test_a_checkpoint_of_stage_one_gives_heatmaps_without_words(demo: Demo, tmp_path: Path) -> None:
+    words = [word for word in SMALL if word not in ("--most", "40")]
+    words[words.index("second.ckpt")] = "first.ckpt"
+    demo.main("predict", "videos/v0.mp4", *words, "--out", str(tmp_path))
+    assert {path.name for path in (tmp_path / "v0").iterdir()} == FILES
+    assert "What was said" not in (tmp_path / "v0" / "index.html").read_text()
+    with pytest.raises(SystemExit, match=r"first\.ckpt is of stage 1 and speaks no words: leave --questions out"):
+        demo.main("predict", "videos", *words, "--questions", "Who?")
+
+
+def test_detections_of_a_prediction_are_scored_as_they_lie(
+    whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What is scored against its own boxes is perfect: every frame has its detections, none is lost on the way."""
+    (tmp_path / "tracks").mkdir()
+    boxes = 0
+    for folder in sorted(whole.glob("v*")):
+        rows = [line.split(",") for line in (folder / "detections.txt").read_text().splitlines()[1:]]
+        first = {row[0]: row for row in reversed(rows)}  # one box a frame
+        boxes += len(first)
+        lines = [",".join(["1", *row[:5]]) for row in first.values()]
+        (tmp_path / "tracks" / f"{folder.name}.txt").write_text("\n".join(lines))
+    assert boxes == 6 * 40
+    main(["score", f"--tracks={tmp_path / 'tracks'}", f"--detections={whole}", "--num-frames=240"])
+    region = json.loads(capfd.readouterr().out)["region"]
+    assert region["true_frames"] == region["true_frames_with_detections"] == boxes
+    assert region["tbdc"] == pytest.approx(1)
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(demo: Demo, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, hard))  # bytes a file: the settings fit, the page does not
+    try:
+        with pytest.raises(SystemExit) as stop:
+            demo.main("predict", "videos/v0.mp4", *SMALL, "--out", str(tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(stop.value.code).startswith(f"tvau: {tmp_path}: predictions cannot be written there (File too large)")
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_stopped_goes_on_where_it_was(
+    demo: Demo, whole: Path, root: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    command = [sys.executable, "-m", "tvau.cli", "predict", "videos", *SMALL, "--out", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(root / "src"), "OMP_NUM_THREADS": "1"}
+    run = subprocess.Popen(command, cwd=demo.folder, env=environment, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "v0").exists() and run.poll() is None:
+        time.sleep(0.005)
+    run.send_signal(number)
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == (-9 if number == signal.SIGKILL else 128 + number), said
+    assert "Traceback" not in said
+    done = sorted(path.name for path in tmp_path.glob("v*"))
+    assert 1 <= len(done) < 6
+    assert all({path.name for path in (tmp_path / name).iterdir()} == FILES for name in done)
+    if number != signal.SIGKILL:
+        assert not list(tmp_path.glob(".tvau.*"))
+    else:  # whatever moment it was killed in: what a dead run leaves
+        shutil.copytree(tmp_path / "v0", tmp_path / f".tvau.v5.{run.pid}")
+    demo.main("predict", "videos", *SMALL, "--out", str(tmp_path))
+    assert not list(tmp_path.glob(".tvau.*"))
+    assert contents(tmp_path) == contents(whole)
