@@ -116,7 +116,9 @@ class Bench:
     def heatmap(self) -> None:
         """One training step of stage 1."""
         self.decoder.requires_grad_(True)
-        self._step(list(self.decoder.parameters()), lambda: map_loss(self.whole.maps(self.batch), self.batch["mask"]))
+        self._step(
+            list(self.decoder.parameters()), lambda: map_loss(self.whole.maps(self.batch).logit, self.batch["mask"])
+        )
 
     def dialog(self) -> None:
         """One training step of stage 2."""

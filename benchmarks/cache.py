@@ -38,7 +38,7 @@ def step(task: HeatmapTask) -> Callable[[Batch], None]:
     """A training step without the optimizer."""
 
     def work(batch: Batch) -> None:
-        map_loss(task.model.maps(batch), batch["mask"]).backward()
+        map_loss(task.model.maps(batch).logit, batch["mask"]).backward()
         task.zero_grad()
 
     return work

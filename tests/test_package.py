@@ -135,15 +135,12 @@ def test_make_help_names_every_target(root: Path) -> None:
     assert {name for name in targets if not re.search(rf"^\s*make {name}\s+\w+", shown, re.M)} == set()
 
 
-def test_readme_speaks_of_what_exists(root: Path) -> None:
+def test_readme_names_the_two_commands(root: Path) -> None:
     readme = (root / "README.md").read_text()
     makefile = (root / "Makefile").read_text()
     commands = set(re.findall(r"(?:^|`)make ([a-z0-9]+)", readme, re.M))
     assert {"demo", "test"} <= commands
     assert {name for name in commands if not re.search(rf"^{name}:", makefile, re.M)} == set()
-    paths = set(re.findall(r"\b(?:configs|backbones|notebooks|src|tests|benchmarks)/[\w./-]*\.\w+", readme))
-    paths |= set(re.findall(r"\]\(([^)#:]+)\)", readme))
-    assert {path for path in paths if not (root / path).exists()} == set()
 
 
 PRESETS = sorted(p.stem for p in (Path(__file__).parent.parent / "backbones").glob("*.yaml") if p.stem != "published")

@@ -52,9 +52,7 @@ class Lab:
         miniatures.tracks(miniatures.shanghaitech(folder / "data" / "shanghaitech", clips, count=16), clips)
         # as docs/train/index.md says it, but for the length of a clip
         self.main("annotate", "ubnormal", "data/UBnormal", "data/UBnormal", "--frames=4", "--stride=1")
-        self.main(
-            "annotate", "shanghaitech", "data/shanghaitech", "data/shanghaitech", '--splits=["test"]', "--frames=4"
-        )
+        self.main("annotate", "shanghaitech", "data/shanghaitech", "data/shanghaitech", "--splits=test", "--frames=4")
 
     def __call__(self, command: str, data: str, stage: str, *machines: str, more: tuple[str, ...] = ()) -> Any:
         """A recipe on a machine. Results go to runs/<data>/<stage>, as in the recipe."""

@@ -1,8 +1,8 @@
 """RAE: what it sees (eq. 9), its pools (eq. 11, 12), the number and order of its prompts (eq. 13)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pytest
 import torch
@@ -29,6 +29,14 @@ def maps(seed: int = 0) -> Tensor:
 def encoder(view: View = "difference", **options: Any) -> RegionAwareAnomalyEncoder:
     torch.manual_seed(0)
     return RegionAwareAnomalyEncoder(D, view, **{"channels": 8, **options})
+
+
+def settled(made: RegionAwareAnomalyEncoder, steps: int = 4) -> RegionAwareAnomalyEncoder:
+    """The same, after a few steps that only its statistics followed."""
+    for seed in range(steps):
+        made(maps(seed))
+        made.follow()
+    return made
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -58,7 +66,7 @@ def test_pools_and_order_are_those_of_the_equations() -> None:
 
 def test_the_papers_view_sees_changes_only() -> None:
     still = [maps(seed)[:, :1].expand(-1, T, -1, -1, -1) for seed in (1, 2)]
-    made = encoder("difference")
+    made = settled(encoder("difference"))
     assert torch.equal(made(still[0]), made(still[1]))
     assert not torch.allclose(made(maps()), made(still[0]), atol=1e-2)
 
@@ -66,7 +74,7 @@ def test_the_papers_view_sees_changes_only() -> None:
 @pytest.mark.parametrize("view", ["map", "difference+map"])
 def test_the_other_views_see_what_stays(view: View) -> None:
     still = [maps(seed)[:, :1].expand(-1, T, -1, -1, -1) for seed in (1, 2)]
-    made = encoder(view)
+    made = settled(encoder(view))
     assert not torch.allclose(made(still[0]), made(still[1]), atol=1e-2)
 
 
@@ -119,35 +127,77 @@ def test_at_least_one_prompt_must_stay(options: dict[str, Any]) -> None:
         encoder(**options)
 
 
-def test_channels_are_standardized_by_what_came_so_far() -> None:
+def test_channels_are_standardized_by_the_steps_before() -> None:
     torch.manual_seed(0)
     seen = torch.randn(40, 3, 5, 4) * torch.tensor([1.0, 4.0, 9.0]).view(3, 1, 1) + 2
-    made = Standardize(3, momentum=1 / 40)
-    for clip in seen[:, None]:  # one clip a batch, as large models are trained
+    made = Standardize(3, settle=0, momentum=1 / 40)
+    assert torch.allclose(made(seen[:1]), seen[:1], atol=1e-4)  # nothing is known yet
+    made.seen.clear()
+    for clip in seen[:, None]:  # one clip a step
         made(clip)
+        made.follow()
     close(made.mean, seen.mean((0, 2, 3)))
     result = made.eval()(seen)
     close(result.mean((0, 2, 3)), torch.zeros(3))
     assert torch.allclose(result.std((0, 2, 3)), torch.ones(3), atol=0.05)
 
 
-def test_a_clip_that_changes_more_gives_other_prompts() -> None:
+def test_a_step_of_many_clips_is_followed_as_one_of_each() -> None:
+    torch.manual_seed(0)
+    made = [Standardize(3), Standardize(3)]
+    for _ in range(8):
+        clips = torch.randn(6, 3, 5, 4) * torch.tensor([1.0, 4.0, 9.0]).view(3, 1, 1) + 2
+        whole = made[0](clips)
+        close(torch.cat([made[1](clip) for clip in clips.split([1, 3, 2])]), whole)  # three batches of unequal size
+        for one in made:
+            one.follow()
+    close(made[1].mean, made[0].mean)
+    close(made[1].variance, made[0].variance)
+    assert made[0].batches == made[1].batches == 8
+    made[0].follow()  # nothing seen, nothing changed
+    assert made[0].batches == 8
+
+
+def test_what_came_before_the_layers_had_settled_is_forgotten() -> None:
     made = encoder()
-    for seed in range(20):
-        made(maps(seed))
+    for given in (1000 * maps(1), maps(), maps(), maps()):
+        made(given)
+        made.follow()
     made.eval()
+    seen = maps().diff(dim=1).flatten(0, 1)
+    for convolve, standardize, bend in cast(Iterable[nn.Sequential], made.convolutions):
+        seen = convolve(seen)
+        assert isinstance(standardize, Standardize)
+        close(seen.mean((0, 2, 3)), standardize.mean)
+        close(seen.var((0, 2, 3), correction=0), standardize.variance)
+        seen = bend(standardize(seen))
+
+
+def test_autocast_does_not_reach_the_encoder() -> None:
+    made = encoder().eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        given = made(maps().bfloat16())
+    assert torch.equal(given, made(maps().bfloat16().float()))
+
+
+def test_a_clip_that_changes_more_gives_other_prompts() -> None:
+    made = settled(encoder(), 20).eval()
     faint, strong = made(0.1 * maps(30)), made(maps(30))
     assert (faint - strong).square().mean().sqrt() > 0.1 * strong.square().mean().sqrt()
     assert torch.equal(made(maps(30)), strong)  # outside training nothing moves
 
 
-def test_few_changed_patches_are_seen_from_the_first_batch() -> None:
+def test_few_changed_patches_are_seen_after_a_few_steps() -> None:
     """The share of the prompts' size by which a small target makes them differ from those of an empty clip."""
     torch.manual_seed(0)
     clips = 0.05 * torch.randn(8, 8, 2, 12, 20)
     for clip in range(0, 8, 2):  # two patches of 240 are abnormal, and move
         for t in range(8):
             clips[clip, t, 1, 5:6, 2 * t : 2 * t + 2] += 8
-    prompts = RegionAwareAnomalyEncoder(64, parts=["region", "global"])(clips).unflatten(1, (7, 10))
+    made = RegionAwareAnomalyEncoder(64, parts=["region", "global"])
+    for _ in range(4):
+        made(clips)
+        made.follow()
+    prompts = made(clips).unflatten(1, (7, 10))
     differ = (prompts[::2] - prompts[1::2]).square().mean().sqrt() / prompts.square().mean().sqrt()
     assert differ > 0.2

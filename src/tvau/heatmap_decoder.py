@@ -1,12 +1,23 @@
 """Anomaly Heatmap Decoder (AHD), section 3.2.1 of the paper."""
 
 from collections.abc import Sequence
+from math import log
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import interpolate, normalize
 
 from tvau.errors import OptionError
+
+RELATIVE = 10.0  # how much faster than its parameter a layer weight learns, in the log
+
+
+class Maps(NamedTuple):
+    """What the decoder makes of a clip."""
+
+    similar: Tensor  # H_c of eq. 6 for both classes [B, T', 2, H', W']
+    logit: Tensor  # of eq. 7's softmax, abnormal less normal [B, T', H', W']
 
 
 def pool_text(tokens: Tensor, mask: Tensor) -> Tensor:
@@ -40,6 +51,9 @@ def initial_weight(text: Tensor, blocks: int, reach: float) -> float:
 class AnomalyHeatmapDecoder(nn.Module):
     """Similarity of hidden states of several vision blocks with a normal and an abnormal text feature.
 
+    It computes in float32 whatever autocast says: the two maps lie so close together that the eight bits of bfloat16
+    would leave a few steps between them.
+
     Args:
         vision_size: width Dv of the hidden states.
         hidden_size: width D of the text features.
@@ -61,32 +75,58 @@ class AnomalyHeatmapDecoder(nn.Module):
                 for i in blocks
             }
         )
-        self.weights = nn.ParameterDict({str(i): nn.Parameter(torch.tensor(weight)) for i in blocks})
+        # AdamW moves a number by about its learning rate a step, which a weight of 40 would not notice. As logarithms
+        # the weights move by a share of themselves, 2 % a step at a rate of 0.002, and stay positive.
+        self.log_weights = nn.ParameterDict(
+            {str(i): nn.Parameter(torch.tensor(log(weight) / RELATIVE)) for i in blocks}
+        )
+
+    @property
+    def weights(self) -> dict[int, Tensor]:
+        """w_i of eq. 6."""
+        return {int(i): torch.exp(RELATIVE * number) for i, number in self.log_weights.items()}
 
     def similarities(self, hidden: dict[int, Tensor], text: Tensor) -> dict[int, Tensor]:
-        """h_c^i of eq. 5 for every block: {i: [B, T', 2, H', W']}, each in [-1, 1]."""
-        text = normalize(text, dim=-1)  # [2, D]: normal, abnormal
+        """h_c^i of eq. 5 for every block, each in [-1, 1], and behind both classes their difference.
+
+        The difference is one product with that of the two normed texts. Subtracted afterwards, two nearly equal numbers
+        would cancel.
+
+        Returns:
+            {i: [B, T', 3, H', W']}: normal, abnormal, abnormal less normal.
+        """
+        normal, abnormal = normalize(text, dim=-1)
+        directions = torch.stack([normal, abnormal, abnormal - normal])  # [3, D]
         similar = {}
         for i, project in self.projections.items():
-            projected = project(hidden[int(i)].movedim(2, -1))  # [B, T', H', W', D]
+            projected = project(hidden[int(i)].movedim(2, -1).float())  # [B, T', H', W', D]
             norm = torch.linalg.vector_norm(projected, dim=-1, keepdim=True).clamp(min=1e-12)
-            similar[int(i)] = (projected @ text.T / norm).movedim(-1, 2)  # no normed copy of D numbers a patch
+            similar[int(i)] = (projected @ directions.T / norm).movedim(-1, 2)  # no normed copy of D numbers a patch
         return similar
 
-    def forward(self, hidden: dict[int, Tensor], text: Tensor) -> Tensor:
-        """Fused similarity maps H_c (eq. 6).
+    def forward(self, hidden: dict[int, Tensor], text: Tensor) -> Maps:
+        """Fused similarity maps H_c (eq. 6) and their difference.
 
         Args:
             hidden: {i: [B, T', Dv, H', W']}.
             text: [2, D], the normal and the abnormal text feature (eq. 3).
-
-        Returns:
-            [B, T', 2, H', W'].
         """
-        similar = self.similarities(hidden, text)
-        return torch.stack([self.weights[str(i)] * h for i, h in similar.items()]).sum(0)
+        with torch.autocast(text.device.type, enabled=False):
+            similar, weights = self.similarities(hidden, text.float()), self.weights
+            fused = torch.stack([weights[i] * h for i, h in similar.items()]).sum(0)
+        return Maps(fused[:, :, :2], fused[:, :, 2])
 
 
-def heatmap(maps: Tensor) -> Tensor:
-    """Softmax over the two classes, abnormal channel (eq. 7-8): [B, T', 2, H', W'] -> [B, T', H', W'] in [0, 1]."""
-    return maps.softmax(2)[:, :, 1]
+def enlarge(maps: Tensor, frames: int, height: int, width: int) -> Tensor:
+    """[B, T', H', W'] -> [B, T, H, W], trilinear; every time step covers its T / T' frames evenly."""
+    return interpolate(maps[:, None], (frames, height, width), mode="trilinear", align_corners=False)[:, 0]
+
+
+def heatmap(logit: Tensor, frames: int, height: int, width: int) -> Tensor:
+    """The heatmap at the size of the frames: [B, T', H', W'] -> [B, T, H, W] in [0, 1], the only definition of it.
+
+    The abnormal channel of a softmax over two classes is the sigmoid of their difference (eq. 7-8). That difference is
+    enlarged first: it is what the loss is of, and it has an edge between two patches where their probabilities would
+    have a ramp.
+    """
+    return enlarge(logit, frames, height, width).sigmoid()

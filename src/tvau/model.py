@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tvau.backbones import Inputs, VideoLVLM, VisionPass
-from tvau.heatmap_decoder import AnomalyHeatmapDecoder, heatmap, pool_text
-from tvau.losses import enlarge
+from tvau.heatmap_decoder import AnomalyHeatmapDecoder, Maps, heatmap, pool_text
 from tvau.region_encoder import RegionAwareAnomalyEncoder
 from tvau.types import Batch, Turn, clip_rates
 
@@ -20,7 +19,7 @@ class Evidence:
 
     inputs: Inputs
     vision: VisionPass
-    maps: Tensor | None  # H_c [B, T', 2, H', W'] (eq. 6); None without a decoder
+    maps: Maps | None  # eq. 5-6; None without a decoder
     prompts: Tensor | None  # P_An [B, N, D] (eq. 13); None without an encoder
 
 
@@ -65,36 +64,35 @@ class TVAU(nn.Module):
         grid = self.backbone.grid(video.shape[1], *video.shape[-2:])
         inputs = self.backbone.prepare(video, dialogs, self.places(grid), clip_rates(batch))
         vision = self.backbone.encode(inputs)  # eq. 4
-        hidden = {k: h.float() for k, h in vision.hidden.items()}
-        maps = self.decoder(hidden, self.text) if self.decoder else None  # eq. 5-6
+        maps = self.decoder(vision.hidden, self.text) if self.decoder else None  # eq. 5-6
         return Evidence(inputs, vision, maps, self.tell(maps, batch))
 
     def places(self, grid: tuple[int, int, int]) -> int:
         """Number N of anomaly prompts for clips of (T', H', W') patches."""
         return self.encoder.prompts(grid[0]) if self.encoder else 0
 
-    def tell(self, maps: Tensor | None, batch: Batch) -> Tensor | None:
-        """Anomaly prompts P_An [B, N, D] (eq. 9-13) from H_c [B, T', 2, H', W']; None: the words stand alone."""
-        return self.encoder(maps) if self.encoder else None
+    def tell(self, maps: Maps | None, batch: Batch) -> Tensor | None:
+        """Anomaly prompts P_An [B, N, D] (eq. 9-13) of the decoder's maps; None: the words stand alone."""
+        return self.encoder(cast(Maps, maps).similar) if self.encoder else None
 
     def forward(self, batch: Batch) -> Tensor:
         """Loss of the dialogs' answers given video, anomaly prompts and questions (eq. 14)."""
         seen = self.look(batch, batch["turns"])
         return self.backbone.loss(seen.inputs, seen.vision, seen.prompts)
 
-    def maps(self, batch: Batch) -> Tensor:
-        """Similarity maps H_c (eq. 6): [B, T', 2, H', W']. Needs the decoder; no word is read or said."""
-        return cast(Tensor, self.look(batch, [[Turn(task="", question="?", answer="")] for _ in batch["name"]]).maps)
+    def maps(self, batch: Batch) -> Maps:
+        """The decoder's maps (eq. 6). Needs the decoder; no word is read or said."""
+        return cast(Maps, self.look(batch, [[Turn(task="", question="?", answer="")] for _ in batch["name"]]).maps)
 
     def heatmaps(self, batch: Batch) -> Tensor:
         """Heatmaps H (eq. 7-8) at the size of the frames: [B, T, H, W] in [0, 1]."""
         return self.enlarge(self.maps(batch), batch)
 
     @staticmethod
-    def enlarge(maps: Tensor, batch: Batch) -> Tensor:
-        """H_c [B, T', 2, H', W'] -> heatmaps at the size of the frames [B, T, H, W]."""
+    def enlarge(maps: Maps, batch: Batch) -> Tensor:
+        """The decoder's maps -> heatmaps at the size of the frames [B, T, H, W]."""
         frames, _, height, width = batch["video"].shape[1:]
-        return enlarge(heatmap(maps), frames, height, width)
+        return heatmap(maps.logit, frames, height, width)
 
     @torch.no_grad()
     def converse(
@@ -107,8 +105,16 @@ class TVAU(nn.Module):
             most: tokens an answer has at most.
 
         Returns:
-            The answers of each clip, and the decoder's maps (eq. 6, see `enlarge`; None without a decoder).
+            The answers of each clip, and the heatmaps [B, T, H, W] (None without a decoder).
         """
+        answers, maps = self.talk(batch, questions, most)
+        return answers, None if maps is None else self.enlarge(maps, batch)
+
+    @torch.no_grad()
+    def talk(
+        self, batch: Batch, questions: Sequence[Sequence[str]], most: int = 64
+    ) -> tuple[list[list[str]], Maps | None]:
+        """As `converse`, with the decoder's maps as they are, in patches."""
         first = [[Turn(task="", question=own[0], answer="")] for own in questions]
         seen = self.look(batch, first)
         dialog = self.backbone.start(seen.inputs, seen.vision, seen.prompts)

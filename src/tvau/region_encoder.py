@@ -19,46 +19,61 @@ PARTS: tuple[Part, ...] = get_args(Part)
 class Standardize(nn.Module):
     """Channels less their running mean, over their running standard deviation: [N, C, ...] -> the same shape.
 
-    As batch normalization of a trained network, in training too: the statistics are those of all batches so far (a
-    plain mean of the first, then a moving one), over all processes, so that a batch may be a single clip. Normalizing
-    each clip by itself would hide what counts, whether its maps change much or hardly; without any normalization the
-    few patches of a target would vanish in the means of eq. 11 and 12.
+    As batch normalization of a trained network, in training too: the statistics are those of the optimizer steps
+    before, so that a batch may be a single clip, and a step may take its clips one by one or in several processes.
+    Normalizing each clip by itself would hide what counts, whether its maps change much or hardly; without any
+    normalization the few patches of a target would vanish in the means of eq. 11 and 12.
+
+    In training it counts what passes; `follow`, once a step, takes that into the statistics. The first steps leave
+    nothing behind, until such layers before this one have found their statistics; then they are a plain mean over
+    steps, at last a moving one.
 
     Args:
         channels: C.
-        momentum: weight of the newest batch, at least.
+        settle: number of steps that leave nothing behind.
+        momentum: weight of the newest step, at least.
     """
 
     mean: Tensor
     variance: Tensor
     batches: Tensor
 
-    def __init__(self, channels: int, momentum: float = 0.05) -> None:
+    def __init__(self, channels: int, settle: int = 3, momentum: float = 0.05) -> None:
         super().__init__()
-        self.momentum = momentum
+        self.settle, self.momentum = settle, momentum
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("variance", torch.ones(channels))
         self.register_buffer("batches", torch.zeros(()))
+        self.seen: list[Tensor] = []  # [3, C] of each batch since the last step: count, mean, variance
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.numel():
-            self._follow(x.detach().float())
+            rows = x.detach().movedim(1, 0).flatten(1)  # [C, all the rest]
+            variance, mean = torch.var_mean(rows, 1, correction=0)
+            self.seen.append(torch.stack([torch.full_like(mean, rows.shape[1]), mean, variance]))
         shape = (-1, *[1] * (x.ndim - 2))
         return (x - self.mean.view(shape)) * (self.variance.view(shape) + 1e-5).rsqrt()
 
-    def _follow(self, x: Tensor) -> None:
-        channels = x.movedim(1, 0).flatten(1)  # [C, all the rest]
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Takes what all processes have seen since the last call into the statistics; each of them has to call."""
+        seen = torch.stack(self.seen or [torch.zeros(3, *self.mean.shape).to(self.mean)])
+        self.seen.clear()
+        count, mean, variance = seen.unbind(1)  # each [batches, C]
+        total = _summed(count.sum(0))
+        if not total.any():
+            return
         self.batches += 1
-        share = (1 / self.batches).clamp(min=self.momentum)
-        self.mean.lerp_(_averaged(channels.mean(1)), share)
-        self.variance.lerp_(_averaged((channels - self.mean[:, None]).square().mean(1)), share)
+        share = (1 / (self.batches - self.settle).clamp(min=1)).clamp(min=self.momentum)
+        own = _summed((count * mean).sum(0)) / total
+        self.mean.lerp_(own, share)
+        self.variance.lerp_(_summed((count * (variance + (mean - self.mean).square())).sum(0)) / total, share)
 
 
-def _averaged(own: Tensor) -> Tensor:
-    """The mean over all processes, so that all of them follow the same statistics."""
+def _summed(own: Tensor) -> Tensor:
+    """The sum over all processes, so that all of them follow the same statistics."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(own)
-        own /= distributed.get_world_size()
     return own
 
 
@@ -118,8 +133,18 @@ class RegionAwareAnomalyEncoder(nn.Module):
         """Number N of prompts for T' maps: (T' - 1)(N_base + 9 + 1), less the parts that are left out."""
         return (times - 1) * self.each
 
+    def follow(self) -> None:
+        """Takes what was seen since the last call into the running statistics; once after each optimizer step."""
+        for module in self.modules():
+            if isinstance(module, Standardize):
+                module.follow()
+
     def forward(self, maps: Tensor) -> Tensor:
-        """Similarity maps [B, T', 2, H', W'] -> anomaly prompts P_An [B, N, D] (eq. 13)."""
+        """Similarity maps [B, T', 2, H', W'] -> anomaly prompts P_An [B, N, D] (eq. 13), in float32 as they are."""
+        with torch.autocast(maps.device.type, enabled=False):
+            return self._prompts(maps.float())
+
+    def _prompts(self, maps: Tensor) -> Tensor:
         later = maps[:, 1:]
         change = later - maps[:, :-1]  # eq. 9, [B, T'-1, 2, H', W']
         seen = {"difference": change, "map": later, "difference+map": torch.cat([change, later], 2)}[self.view]

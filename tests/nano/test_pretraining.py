@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any, cast
 from unittest import mock
 
 import pytest
@@ -49,10 +50,19 @@ class Watch:
     def __init__(self) -> None:
         self.steps: list[tuple[int, str]] = []
         self.start: dict[str, Tensor] = {}
+        self.asleep: set[str] = set()  # modules in evaluation mode
+        self.forwards = 0  # of the language model's first layer, by its MLP
 
     def __call__(self, task: PretrainTask, batch: Batch) -> None:
         self.start = self.start or {name: weights.detach().clone() for name, weights in task.named_parameters()}
+        if not self.steps:
+            layers = cast(Any, task.model.backbone).lm.get_decoder().layers
+            layers[0].mlp.register_forward_pre_hook(self.count)
         self.steps.append((task.global_step, batch["name"][0]))
+        self.asleep |= {name for name, module in task.named_modules() if not module.training}
+
+    def count(self, *_: object) -> None:
+        self.forwards += 1
 
 
 @pytest.fixture
@@ -68,8 +78,13 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     return watch
 
 
-def test_everything_learns_and_an_ordinary_checkpoint_comes_out(root: Path, folder: Path, watch: Watch) -> None:
-    cli = pretrain(root, folder, 3)
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_everything_learns_and_an_ordinary_checkpoint_comes_out(
+    root: Path, folder: Path, watch: Watch, checkpointing: bool
+) -> None:
+    cli = pretrain(root, folder, 3, f"--model.backbone.init_args.gradient_checkpointing={str(checkpointing).lower()}")
+    assert not watch.asleep
+    assert watch.forwards == 2 * (1 + checkpointing)  # of three steps; the first asks no words
     assert cli.trainer.global_step == 3
     still = [name for name, weights in cli.model.named_parameters() if torch.equal(weights, watch.start[name])]
     assert not still

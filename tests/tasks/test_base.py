@@ -78,7 +78,7 @@ def test_a_trained_model_comes_back_whole(fresh: Qwen25VL, first: Path, checkpoi
         close(again(batch()), task.model.eval()(batch()))
         close(again.heatmaps(batch()), task.model.heatmaps(batch()))
     decoder, _, _ = load_decoder(str(path), fresh)  # a checkpoint of stage 2 holds the decoder too
-    assert decoder.weights.keys() == {"1", "2"}
+    assert decoder.weights.keys() == {1, 2}
 
 
 def test_without_a_decoder_there_is_nothing_to_take(fresh: Qwen25VL, checkpoint: Path, tmp_path: Path) -> None:
@@ -99,8 +99,8 @@ def test_another_backbone_is_named(checkpoint: Path, first: Path) -> None:
 
 def test_parts_that_differ_are_named(frozen: Qwen25VL, first: Path) -> None:
     stored = torch.load(first, weights_only=True)
-    del stored["state_dict"]["model.decoder.weights.1"]
-    with pytest.raises(CheckpointError, match=r"1 parts differ \(first: model.decoder.weights.1\)"):
+    del stored["state_dict"]["model.decoder.log_weights.1"]
+    with pytest.raises(CheckpointError, match=r"1 parts differ \(first: model.decoder.log_weights.1\)"):
         HeatmapTask(frozen).on_load_checkpoint(stored)
 
 

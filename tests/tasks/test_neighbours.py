@@ -47,10 +47,10 @@ def test_neighbours_are_averaged_within_the_picture() -> None:
 
 def test_scores_rise_with_the_distance_between_two_fixed_points() -> None:
     distances = torch.linspace(0.1, 20, 200, dtype=torch.float64)
-    scores = scale(distances, 2.0, 6.0)
+    scores = scale(distances, 2.0, 6.0).sigmoid()
     assert (scores.diff() > 0).all()
     assert 0 < scores[0] < scores[-1] < 1
-    close(scale(torch.tensor([2.0, 6.0]), 2.0, 6.0), torch.tensor([0.02, 0.5]))
+    close(scale(torch.tensor([2.0, 6.0]), 2.0, 6.0).sigmoid(), torch.tensor([0.02, 0.5]))
     assert scale(torch.zeros(1), 0.0, 0.0).isfinite().all()  # features that never differ
 
 

@@ -207,15 +207,20 @@ def test_a_killed_fit_can_be_resumed(demo: Demo, tmp_path: Path, number: str, st
     assert earlier[0] == 0
 
 
-def test_ddp_goes_on_where_a_process_has_no_validation_clip(demo: Demo, tmp_path: Path) -> None:
-    """One validation video for two processes."""
-    run = started(
-        demo, tmp_path, "--trainer.devices=2", "--trainer.strategy=ddp_fork", "--trainer.max_epochs=1",
-        "--trainer.limit_train_batches=1", "--trainer.num_sanity_val_steps=0", '--data.limit={"validation": 1}',
-    )  # fmt: skip
+def test_ddp_validates_where_a_process_has_no_clip_and_stops_as_one(demo: Demo, tmp_path: Path) -> None:
+    """One validation video for two processes; SIGTERM to the first of them."""
+    run, last = started(
+        demo, tmp_path, "--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.limit_train_batches=1",
+        "--trainer.num_sanity_val_steps=0", '--data.limit={"validation": 1}',
+    ), tmp_path / "last.ckpt"  # fmt: skip
     try:
+        wait(lambda: run.poll() is not None or (last.is_file() and read_checkpoint(last)["epoch"] > 0), "stands still")
+        others = children(run.pid)
+        run.terminate()
         _, said = run.communicate(timeout=TIMEOUT)
     finally:
         run.kill()
-    assert run.returncode == 0, said
+    assert run.returncode == 143, said
+    assert "Traceback" not in said
+    wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in others), "a process is left")
     assert any(row["validation/loss"] for row in rows(tmp_path))

@@ -85,12 +85,13 @@ def test_a_second_video_needs_a_heatmap(lvlm: Qwen25VL) -> None:
 def test_masks_become_the_maps_of_a_decoder_that_knows() -> None:
     mask = torch.rand(2, FRAMES, *SIZE, generator=torch.Generator().manual_seed(0)) < 0.3
     maps = mask_maps(mask, GRID, weight=5.0)
-    assert maps.shape == (2, GRID[0], 2, *GRID[1:])
+    assert maps.similar.shape == (2, GRID[0], 2, *GRID[1:])
     cell = mask[1, 2:4, 8:16, 24:32].float().mean()
-    close(maps[1, 1, :, 1, 3], torch.stack([5 - 10 * cell, 10 * cell - 5]))
+    close(maps.similar[1, 1, :, 1, 3], torch.stack([5 - 10 * cell, 10 * cell - 5]))
+    close(maps.logit[1, 1, 1, 3], 20 * cell - 10)
     whole = mask_maps(torch.ones_like(mask), GRID, weight=5.0)
-    assert whole[:, :, 1].unique().tolist() == [5.0]
-    assert whole[:, :, 0].unique().tolist() == [-5.0]
+    assert whole.similar[:, :, 1].unique().tolist() == [5.0]
+    assert whole.similar[:, :, 0].unique().tolist() == [-5.0]
 
 
 def test_the_region_encoder_sees_the_masks(lvlm: Qwen25VL) -> None:
@@ -99,7 +100,7 @@ def test_the_region_encoder_sees_the_masks(lvlm: Qwen25VL) -> None:
     assert isinstance(model, TrueMasks)
     assert model.encoder is not None
     assert made.method == "tvau"
-    close(model.look(clips, clips["turns"]).prompts, model.encoder(mask_maps(clips["mask"], GRID)))  # type: ignore[arg-type]
+    close(model.look(clips, clips["turns"]).prompts, model.encoder(mask_maps(clips["mask"], GRID).similar))  # type: ignore[arg-type]
     assert model(clips).item() != model(masked(clips, ~clips["mask"].roll(1, 1))).item()
     model(clips).backward()
     learning = {name: p for name, p in made.named_parameters() if p.requires_grad}
@@ -114,7 +115,7 @@ def test_masks_reach_nothing_else(lvlm: Qwen25VL, first: str) -> None:
     other = masked(clips, ~clips["mask"].roll(1, 1))
     model = task(lvlm, "true_masks", first).model
     with torch.no_grad():
-        assert torch.equal(model.maps(clips), model.maps(other))
+        assert torch.equal(model.maps(clips).similar, model.maps(other).similar)
         for variant in (None, "heatmap_video"):
             blind = DialogTask(lvlm, first, variant=variant, channels=8, lora_rank=0).model
             assert torch.equal(blind(clips), blind(other))

@@ -101,6 +101,8 @@ def test_sentences_say_what_was_gained_and_where_least() -> None:
     ]
     judged["yes_no"] = 0.5
     assert sentences(results)[-1] == "Least is gained on test in Yes or No: 0.10 below a constant answer."
+    alone = {"T-VAU": {"test": {"frame": {"micro_auc": 0.8}}}}
+    assert sentences(alone)[0] == "Frames are ranked by the maps with an AUC of 0.80 on test (chance: 0.50)."
     assert sentences({}) == []
 
 

@@ -84,7 +84,10 @@ class VideoLVLM(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None) -> Tensor:
-        """Mean cross entropy of the answers' tokens, the end of turn included; a scalar."""
+        """Cross entropy of the answers' tokens, the end of turn included; a scalar.
+
+        The mean over the tokens of each clip, then over clips.
+        """
 
     @abstractmethod
     def start(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None) -> Dialog:

@@ -223,10 +223,14 @@ class HuggingFaceLVLM(VideoLVLM):
         return output.hidden_states if every else (output.last_hidden_state,)
 
     def answer_loss(self, last: Tensor, labels: Tensor) -> Tensor:
-        """Cross entropy of the answers from the last hidden states; logits are made for answers only."""
+        """Cross entropy of the answers from the last hidden states; logits are made for answers only.
+
+        The mean over a clip's tokens, then over clips: what a clip counts for does not depend on its neighbours.
+        """
         learned = labels[:, 1:] != IGNORE
         logits = self.lm.lm_head(last[:, :-1][learned])
-        return cross_entropy(logits.float(), labels[:, 1:][learned])
+        each = cross_entropy(logits.float(), labels[:, 1:][learned], reduction="none")
+        return (each / learned.sum(1, keepdim=True).expand_as(learned)[learned]).sum() / len(labels)
 
     def loss(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None) -> Tensor:
         return self.answer_loss(self.hidden_states(inputs, vision, prompts)[-1], inputs["labels"])

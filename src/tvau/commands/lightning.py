@@ -16,6 +16,7 @@ from tvau.tasks.checkpoints import made_of, read_checkpoint
 
 QUIET = (  # a user can do nothing about them
     r".*module\(s\) in eval mode",  # a frozen LVLM stays in evaluation mode on purpose
+    r"It is recommended to use `self.log\('validation",  # scores are of all processes already
     r"The ``compute`` method of metric",  # of many processes one may see no clip of a split
     r"(?s).*skip_none", r".*treespec",  # Lightning's own code
     r"LightningCLI's args parameter",  # the words are the shell's own

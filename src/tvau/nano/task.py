@@ -43,7 +43,7 @@ class PretrainTask(Task):
         """Cross entropy of the answers, and the dense losses."""
         losses = self.pretraining(cast(HuggingFaceLVLM, self.model.backbone), batch, self.global_step)
         self.log_dict({f"train/{k}": v for k, v in losses.items()}, batch_size=len(batch["name"]))
-        return cast(Tensor, losses["loss"])
+        return self.share(losses["loss"], batch)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Cross entropy of the answers on held-out clips."""

@@ -6,7 +6,6 @@ from math import cos, pi
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
@@ -19,10 +18,10 @@ from tvau.data.order import mixed, place
 from tvau.errors import CheckpointError, OptionError
 from tvau.files import whole
 from tvau.metrics.boxes import MapRule
-from tvau.model import TVAU
 from tvau.tasks.checkpoints import CheckpointFiles, check_identity, identity, rules_of
 from tvau.tasks.resume import MetricsLogger
 from tvau.tasks.sharded import clip, shard
+from tvau.tasks.steps import WholeSteps
 from tvau.types import Batch
 from tvau.viz.curves import take_curves
 from tvau.viz.report import score_table
@@ -31,7 +30,7 @@ FROZEN = "model.backbone."
 OURS = "tvau"  # our maps among the methods of a test
 
 
-class Task(lightning.LightningModule):
+class Task(WholeSteps):
     """Base of the stages; `model` is the composed T-VAU.
 
     A checkpoint holds what was trained, the prompt features and the hyperparameters, never the frozen LVLM.
@@ -41,7 +40,6 @@ class Task(lightning.LightningModule):
         warmup: steps of linear warm-up, before a cosine down to 0 over all steps.
     """
 
-    model: TVAU
     scores: nn.ModuleDict  # of the test, filled as its splits come
     decoder_options: dict[str, Any] | None = None
     rules: dict[str, MapRule]  # how boxes are read from the maps of each method, chosen on validation in stage 1
@@ -110,6 +108,7 @@ class Task(lightning.LightningModule):
 
     def on_train_start(self) -> None:
         """From here on its parts are no longer untrained; the log goes on where training does."""
+        super().on_train_start()
         self.trained = True
         for logger in self.loggers:
             if isinstance(logger, MetricsLogger):

@@ -14,7 +14,7 @@ from torch import Tensor
 from tvau.backbones import VideoLVLM
 from tvau.errors import CheckpointError
 from tvau.files import whole
-from tvau.heatmap_decoder import AnomalyHeatmapDecoder
+from tvau.heatmap_decoder import RELATIVE, AnomalyHeatmapDecoder
 from tvau.metrics.boxes import MapRule
 
 # options of the tasks that say what a model is made of, not how it is trained or asked
@@ -96,6 +96,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} cannot be read as a checkpoint ({reason})") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(f"{path} is no checkpoint of tvau")
+    state = checkpoint["state_dict"]
+    for key in [key for key in state if key.startswith("model.decoder.weights.")]:  # of 0.1, not yet logarithms
+        state[key.replace("weights", "log_weights")] = state.pop(key).log() / RELATIVE
     return checkpoint
 
 

@@ -108,7 +108,7 @@ class DialogTask(Task):
         """Cross entropy of the answers."""
         loss = self.loss(batch)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["name"]))
-        return loss
+        return self.share(loss, batch)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """The same on validation clips."""
@@ -131,8 +131,7 @@ class DialogTask(Task):
             batch = {**batch, "turns": [turns[:1] for turns in batch["turns"]]}
         for part in by_length(batch):
             turns = part["turns"]
-            answers, seen = self.model.converse(part, [[t["question"] for t in own] for own in turns], self.most)
-            heatmaps = None if seen is None else self.model.enlarge(seen, part)
+            answers, heatmaps = self.model.converse(part, [[t["question"] for t in own] for own in turns], self.most)
             text, maps = cast(TextScores, self.scores[f"text_{name}"]), cast(MapScores, self.scores[f"maps_{name}"])
             found = None if heatmaps is None else maps.update(part, heatmaps)
             tracks, (height, width) = true_boxes(part), part["video"].shape[-2:]
@@ -173,7 +172,7 @@ class DialogTask(Task):
 
     def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Logits of the heatmaps [B, T', H', W'] and frame scores [B, T] (None: no decoder), answers of each clip."""
-        answers, maps = self.model.converse(batch, [self.questions] * len(batch["name"]), self.most)
+        answers, maps = self.model.talk(batch, [self.questions] * len(batch["name"]), self.most)
         turns = [
             [{"task": "", "question": q, "answer": a} for q, a in zip(self.questions, own, strict=True)]
             for own in answers
@@ -181,7 +180,7 @@ class DialogTask(Task):
         if maps is None:
             return {"logits": None, "scores": None, "turns": turns}
         scores = frame_scores(self.model.enlarge(maps, batch))
-        return {"logits": maps[:, :, 1] - maps[:, :, 0], "scores": scores, "turns": turns}
+        return {"logits": maps.logit, "scores": scores, "turns": turns}
 
 
 def load(checkpoint: str, backbone: VideoLVLM) -> TVAU:

@@ -159,15 +159,15 @@ class HeatmapTask(MapTask):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Loss of the maps against the masks."""
-        loss = map_loss(self.model.maps(batch), true_masks(batch), self.positive_weight, self.dice_weight)
+        loss = map_loss(self.model.maps(batch).logit, true_masks(batch), self.positive_weight, self.dice_weight)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["name"]))
-        return loss
+        return self.share(loss, batch)
 
     def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Logits of the heatmaps [B, T', H', W'], frame scores [B, T], and no words."""
         maps = self.model.maps(batch)
         scores = frame_scores(self.model.enlarge(maps, batch))
-        return {"logits": maps[:, :, 1] - maps[:, :, 0], "scores": scores, "turns": [[] for _ in batch["name"]]}
+        return {"logits": maps.logit, "scores": scores, "turns": [[] for _ in batch["name"]]}
 
     def on_validation_start(self) -> None:
         """Fresh scores for every validation."""
@@ -177,7 +177,7 @@ class HeatmapTask(MapTask):
     def validation_step(self, batch: Batch, index: int) -> Tensor:
         """The same loss on validation clips; returns their heatmaps [B, T, H, W] for the pictures in the log."""
         maps = self.model.maps(batch)
-        loss = map_loss(maps, true_masks(batch), self.positive_weight, self.dice_weight)
+        loss = map_loss(maps.logit, true_masks(batch), self.positive_weight, self.dice_weight)
         self.watch_loss(loss, batch)
         heatmaps = self.model.enlarge(maps, batch)
         cast(MapScores, self.scores["validation"]).update(batch, heatmaps)

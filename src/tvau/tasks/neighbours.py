@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d, layer_norm
 from tvau.backbones import VideoLVLM
 from tvau.data.module import VideoDataModule
 from tvau.errors import DataError
-from tvau.losses import enlarge
+from tvau.heatmap_decoder import heatmap
 from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.rows import video_key
 from tvau.model import TVAU
@@ -102,8 +102,8 @@ class NeighbourTask(MapTask):
     def heatmaps(self, batch: Batch) -> Tensor:
         """Scaled distances at the size of the frames [B, T, H, W]."""
         tokens = self.tokens(batch)
-        scores = scale(nearest(tokens.flatten(0, 3), self.bank), self.median, self.high).view(tokens.shape[:4])
-        return enlarge(scores, batch["video"].shape[1], *batch["video"].shape[-2:]).clamp(0, 1)
+        logit = scale(nearest(tokens.flatten(0, 3), self.bank), self.median, self.high).view(tokens.shape[:4])
+        return heatmap(logit, batch["video"].shape[1], *batch["video"].shape[-2:])
 
 
 def average(features: Tensor) -> Tensor:
@@ -132,10 +132,10 @@ def nearest(tokens: Tensor, bank: Tensor) -> Tensor:
 
 
 def scale(distance: Tensor, median: float, high: float) -> Tensor:
-    """Distances -> scores in (0, 1): a logistic curve over the logarithm of the distance.
+    """Distances -> logits of scores in (0, 1), which are a logistic curve over the logarithm of the distance.
 
     It goes through `MEDIAN_SCORE` at the median and 0.5 at the 99 % quantile (`high`) of normal tokens. It rises
     strictly, so no ranking changes; the spread between both makes the thresholds of `RuleChoice` meaningful.
     """
     steep = log(1 / MEDIAN_SCORE - 1) / max(log(max(high, 1e-12) / max(median, 1e-12)), 1e-6)
-    return torch.sigmoid(steep * (distance.clamp(min=1e-12) / max(high, 1e-12)).log())
+    return steep * (distance.clamp(min=1e-12) / max(high, 1e-12)).log()

@@ -8,6 +8,7 @@ from torch.nn.functional import adaptive_avg_pool3d
 
 from tvau.backbones.huggingface import HuggingFaceLVLM
 from tvau.errors import DataError
+from tvau.heatmap_decoder import Maps
 from tvau.model import TVAU
 from tvau.types import Batch, Turn, clip_rates, having
 
@@ -27,9 +28,9 @@ class HeatmapVideo(TVAU):
         lvlm = cast(HuggingFaceLVLM, self.backbone)
         return lvlm.visual_tokens(lvlm.lm.config, grid)
 
-    def tell(self, maps: Tensor | None, batch: Batch) -> Tensor:
+    def tell(self, maps: Maps | None, batch: Batch) -> Tensor:
         """Visual tokens of the heatmap's frames [B, N, D]."""
-        gray = (self.enlarge(cast(Tensor, maps), batch).detach() * 255).round().to(torch.uint8)  # [B, T, H, W]
+        gray = (self.enlarge(cast(Maps, maps), batch).detach() * 255).round().to(torch.uint8)  # [B, T, H, W]
         unasked = [[Turn(task="", question="?", answer="")]] * len(gray)
         lvlm = cast(HuggingFaceLVLM, self.backbone)
         inputs = lvlm.prepare(gray[:, :, None].expand(-1, -1, 3, -1, -1), unasked, 0, clip_rates(batch))
@@ -45,7 +46,7 @@ class TrueMasks(TVAU):
     With the paper's view a target that lies still remains almost unseen, as its mask does not change.
     """
 
-    def tell(self, maps: Tensor | None, batch: Batch) -> Tensor | None:
+    def tell(self, maps: Maps | None, batch: Batch) -> Tensor | None:
         """Anomaly prompts of the true masks; raises DataError without masks."""
         if len(having(batch, "mask")) < len(batch["name"]):
             raise DataError(
@@ -55,8 +56,8 @@ class TrueMasks(TVAU):
         return super().tell(mask_maps(batch["mask"], grid), batch)
 
 
-def mask_maps(mask: Tensor, grid: tuple[int, int, int], weight: float = 4.0) -> Tensor:
-    """Masks bool [B, T, H, W] as similarity maps [B, T', 2, H', W'] of a decoder that knows the truth.
+def mask_maps(mask: Tensor, grid: tuple[int, int, int], weight: float = 4.0) -> Maps:
+    """Masks bool [B, T, H, W] as the maps of a decoder that knows the truth, of T' x H' x W' patches.
 
     A patch that lies in the mask wholly gets -weight as normal and +weight as abnormal, one outside the opposite, and
     one that lies in it with a share s gets -+weight (2s - 1). The region encoder standardizes what it sees, so the size
@@ -64,7 +65,7 @@ def mask_maps(mask: Tensor, grid: tuple[int, int, int], weight: float = 4.0) -> 
     """
     share = adaptive_avg_pool3d(mask.float()[:, None], grid)[:, 0]  # [B, T', H', W']
     abnormal = weight * (2 * share - 1)
-    return torch.stack([-abnormal, abnormal], 2)
+    return Maps(torch.stack([-abnormal, abnormal], 2), 2 * abnormal)
 
 
 VARIANTS: dict[Variant | None, type[TVAU]] = {None: TVAU, "heatmap_video": HeatmapVideo, "true_masks": TrueMasks}

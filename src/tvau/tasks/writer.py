@@ -24,7 +24,7 @@ from tvau.data.module import VideoDataModule
 from tvau.data.video import Video
 from tvau.errors import DataError, OptionError
 from tvau.files import sweep, whole_folder
-from tvau.losses import enlarge
+from tvau.heatmap_decoder import heatmap
 from tvau.metrics.boxes import MapRule
 from tvau.metrics.frame import smooth
 from tvau.tasks.base import OURS, Task
@@ -81,9 +81,9 @@ class Seen:
             for frame in sorted(frame for frame in waiting if frame < frames[0]):
                 yield frame, np.mean(waiting.pop(frame), 0)
             logits = np.frombuffer(self.file.read(4 * int(np.prod(self.grid))), np.float32).reshape(self.grid)
-            heatmaps = enlarge(torch.tensor(logits)[None], len(frames), *self.size)[0].sigmoid().numpy()  # [T, H, W]
-            for frame, heatmap in zip(frames.tolist(), heatmaps, strict=True):
-                waiting.setdefault(frame, []).append(heatmap)
+            heatmaps = heatmap(torch.tensor(logits)[None], len(frames), *self.size)[0].numpy()  # [T, H, W]
+            for frame, shown in zip(frames.tolist(), heatmaps, strict=True):
+                waiting.setdefault(frame, []).append(shown)
         for frame in sorted(waiting):
             yield frame, np.mean(waiting.pop(frame), 0)
 

@@ -45,7 +45,8 @@ def _maps(ours: Mapping[str, Any], others: Mapping[str, Any]) -> Iterator[Gain]:
     for split, scores in ours.items():
         own = scores.get("frame", {}).get("micro_auc")
         beside = {m: s[split]["frame"]["micro_auc"] for m, s in others.items() if s.get(split, {}).get("frame")}
-        if own is not None and beside:
+        beside["chance"] = 0.5
+        if own is not None:
             name = max(beside, key=lambda method: beside[method])
             yield Gain("frame AUC", split, own, beside[name], name)
 
