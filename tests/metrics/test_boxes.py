@@ -1,3 +1,5 @@
+from math import exp
+
 import numpy as np
 import pytest
 import torch
@@ -55,14 +57,15 @@ def clip(level: float, noise: float) -> tuple[torch.Tensor, list[np.ndarray]]:
     return heatmaps, [np.array([[0, t, 10, 10, 19, 19] for t in range(4, 8)])]
 
 
-@pytest.mark.parametrize(("level", "threshold"), [(0.1, 0.1), (0.5, 0.5)])
-def test_the_threshold_that_separates_is_chosen(level: float, threshold: float) -> None:
+@pytest.mark.parametrize("logit", [-12, -2, 0])
+def test_the_threshold_that_separates_is_chosen(logit: float) -> None:
     choice = RuleChoice()
-    heatmaps, tracks = clip(level + 0.01, 0.02)
+    threshold = 1 / (1 + exp(-logit))
+    heatmaps, tracks = clip(1.1 * threshold, 0.2 * threshold)
     labels = torch.tensor([[False] * 4 + [True] * 4])
     choice.update(["v"], torch.arange(8)[None], heatmaps, labels, tracks)
     best = choice.best()
-    assert best.threshold == threshold
+    assert best.threshold == pytest.approx(threshold)
     assert best.smoothing == 0  # perfect without, so the first of equals
     assert len(clip_boxes(heatmaps, best)[0][5]) == 1
 

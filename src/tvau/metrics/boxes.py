@@ -6,6 +6,7 @@ the checkpoint, and never see a test video.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import exp
 from typing import Any, cast
 
 import cv2
@@ -17,7 +18,8 @@ from tvau.errors import CheckpointError, DataError
 from tvau.metrics.frame import FrameScores, frame_scores
 from tvau.metrics.region_scores import RegionScores
 
-THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)  # among which validation chooses
+# Among which validation chooses: even steps of the logit, wider ones where a map is nearly sure that nothing is there.
+THRESHOLDS = tuple(1 / (1 + exp(-logit)) for logit in (-16, -12, -8, -6, -5, -4, -3, -2, -1, 0, 1))
 WIDTHS = (0.0, 1.0, 2.0, 4.0, 8.0)
 
 
