@@ -1,5 +1,7 @@
 """`tvau data check`: what is there, what is missing, and what does not fit together, before anything is trained."""
 
+from __future__ import annotations
+
 import sys
 import warnings
 from collections import Counter
@@ -7,19 +9,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
-from tvau.data.boxes import BoxTrack
-from tvau.data.images import frame_numbers, open_image, sort_frames
-from tvau.data.kinds import open_layout
-from tvau.data.layout import Layout
-from tvau.data.masks import IdMaps, Labels, Truth
-from tvau.data.stacks import MatStack
-from tvau.data.video import Size, open_video
 from tvau.errors import DataError
 from tvau.types import Kind
+
+if TYPE_CHECKING:
+    from tvau.data.boxes import BoxTrack
+    from tvau.data.layout import Layout
+    from tvau.data.masks import Labels, Truth
+    from tvau.data.video import Size
 
 PROBES = 4  # masks that are looked at in a video, beside those where its labels change
 
@@ -43,6 +45,8 @@ def check(kind: Kind, root: str, tracks: str | None = None) -> None:
         root: its folder.
         tracks: the folder of ShanghaiTech's track files, where it is not `testing/tracks`.
     """
+    from tvau.data.kinds import open_layout
+
     layout = open_layout(kind, root, tracks)
     found = inspect(layout)
     rows = list(table(found.counts, layout.expected))
@@ -93,6 +97,10 @@ def inspect(layout: Layout, progress: bool = True) -> Findings:
 
 def _inspect_video(layout: Layout, split: str, name: str, counts: Counter[str]) -> Iterator[str]:
     """What is wrong with one video; counts its frames, abnormal frames, masks and tracks. Raises where it is broken."""
+    from tvau.data.masks import IdMaps
+    from tvau.data.stacks import MatStack
+    from tvau.data.video import open_video
+
     path = layout.video(name)
     if path.is_dir():
         yield from _uneven_frames(path)
@@ -129,6 +137,8 @@ def _inspect_video(layout: Layout, split: str, name: str, counts: Counter[str]) 
 
 def _uneven_frames(folder: Path) -> Iterator[str]:
     """What is odd in a frame folder: missing frames, frames of another size than the first; reads names and headers."""
+    from tvau.data.images import frame_numbers, open_image, sort_frames
+
     files, odd = sort_frames(folder)
     yield from (f"{folder}: {fault}" for fault in odd)
     for file, (number, following) in zip(files[1:], pairwise(frame_numbers(files) or ()), strict=False):
