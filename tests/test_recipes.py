@@ -21,7 +21,7 @@ import miniatures
 from tiny import PRESET
 from tvau.backbones import load
 from tvau.cli import main
-from tvau.commands.backbones import cost, read_presets
+from tvau.costs import cost, read_presets
 from tvau.errors import BackboneError
 from tvau.model import TVAU
 from tvau.tasks.sharded import shard

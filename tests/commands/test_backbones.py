@@ -18,7 +18,7 @@ from real import needs_real
 from tvau import backbones
 from tvau.backbones.huggingface import HuggingFaceLVLM, context, relative
 from tvau.cli import main
-from tvau.commands.backbones import RANK, cost, for_published, kept_activations, lora_parameters, read_presets
+from tvau.costs import RANK, cost, for_published, kept_activations, lora_parameters, read_presets
 from tvau.errors import BackboneError
 
 ROOT = Path(__file__).parents[2]

@@ -1,167 +1,13 @@
-"""What an LVLM costs before anybody loads it: parameters, heatmap grid, tokens and GPU memory of each preset.
+"""`tvau backbones`: what each LVLM costs; see `tvau.costs` for how that is computed."""
 
-Parameters are counted on a model without weights (meta tensors). Memory is computed from what stays on the device at
-the peak; what is left out: the CUDA context (about 0.5 GB), the logits of the answers (about 0.5 GB a dialog of four
-turns where the vocabulary has 150,000 words) and fragmentation.
-"""
-
-import re
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import torch
-import yaml
-from torch import nn
-from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig
-
-from tvau.backbones.checkpoint import NOT_LANGUAGE, Bits, read_config
-from tvau.backbones.families import adapter_for
-from tvau.backbones.huggingface import HuggingFaceLVLM, relative
-from tvau.errors import BackboneError
-from tvau.heatmap_decoder import AnomalyHeatmapDecoder
-from tvau.region_encoder import RegionAwareAnomalyEncoder
-from tvau.shipped import found
-
-DIALOG = 400  # tokens of four questions and their answers
-RANK = 16  # of LoRA, the default of stage 2
-TRAINED = 16  # bytes a trained weight: itself, its gradient and AdamW's two moments in float32
-PUBLISHED = "published.yaml"
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one preset needs; memory in bytes."""
-
-    family: str
-    parameters: int
-    blocks: list[int]
-    depth: int
-    grid: tuple[int, int, int]
-    tokens: int  # of one clip, visual ones
-    words: int  # tokens of the template around them, and of the text between them
-    predict: float
-    heatmap: float
-    dialog: float
-
-
-def cost(preset: dict[str, Any], config: PreTrainedConfig, frame: tuple[int, int], clips: int = 1) -> Cost:
-    """Costs of a preset's arguments on a checkpoint's configuration; `frame` is the size where both leave it open."""
-    adapter = adapter_for(config, preset["checkpoint"])
-    size = preset.get("size") or adapter.native_size(config) or frame
-    grid = adapter.patches(config, preset.get("frames", 16), *size)
-    blocks = preset.get("blocks") or list(relative(config.vision_config.num_hidden_layers))
-    with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(config)
-    text, one = config.get_text_config(), BYTES[preset.get("dtype", "bfloat16")]
-    times, tokens = grid[0], adapter.visual_tokens(config, grid)
-    width, hidden = adapter.vision_width(config), text.hidden_size
-    decoder = AnomalyHeatmapDecoder(width, hidden, blocks)
-    encoder = RegionAwareAnomalyEncoder(hidden)
-    words = adapter.words[0] + adapter.words[1] * times
-    length = tokens + words + encoder.prompts(times) + DIALOG
-    weights = weight_bytes(model, one, preset.get("bits"))
-    seen = tower_states(adapter, config, grid, blocks, one) * clips
-    sizes = layer_sizes(text)
-    cache = clips * length * text.num_hidden_layers * 2 * sizes["kv"] * one
-    prefill = clips * length * (4 * hidden + 3 * sizes["mlp"]) * one  # of one layer at a time
-    kept = clips * kept_activations(text, length, one, bool(preset.get("gradient_checkpointing")))
-    # kept for the decoder's gradients
-    maps = clips * _cells(grid) * len(blocks) * (2 * width + 2 * width + 2 * hidden) * 4
-    return Cost(
-        adapter.family, _count(model), blocks, config.vision_config.num_hidden_layers, grid, tokens, words,
-        predict=weights + seen + prefill + cache,
-        heatmap=weights + seen + maps + _count(decoder) * TRAINED,
-        dialog=weights + seen + kept + _count(decoder) * 4
-        + (_count(encoder) + lora_parameters(adapter, model)) * TRAINED,
-    )  # fmt: skip
-
-
-def weight_bytes(model: nn.Module, one: int, bits: int | None) -> float:
-    """The weights; of few bits those that `read_model` quantizes, a scale of 32 bits for 64 of them, one at work."""
-    if bits is None:
-        return _count(model) * one
-    packed = [m.weight.numel() for name, m in model.named_modules()
-              if isinstance(m, nn.Linear) and not re.fullmatch(NOT_LANGUAGE, name)]  # fmt: skip
-    return (_count(model) - sum(packed)) * one + sum(packed) * (bits / 8 + 4 / 64) + max(packed) * one
-
-
-def tower_states(
-    adapter: type[HuggingFaceLVLM], config: PreTrainedConfig, grid: tuple[int, int, int], blocks: list[int], one: int
-) -> float:
-    """The blocks that are read, once as they are and once in float32, and what one block needs while it runs."""
-    width, vision = adapter.vision_width(config), config.vision_config
-    inner = getattr(vision, "intermediate_size", None) or width * getattr(vision, "mlp_ratio", 4)
-    return _cells(grid) * (len(blocks) * width * (one + 4) + (6 * width + 2 * inner) * one)
-
-
-def layer_sizes(text: PreTrainedConfig) -> dict[str, int]:
-    """Widths inside a layer of the language model: queries, keys or values, and the feed-forward part."""
-    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return {
-        "q": text.num_attention_heads * head, "kv": text.num_key_value_heads * head, "mlp": text.intermediate_size
-    }  # fmt: skip
-
-
-def kept_activations(text: PreTrainedConfig, length: int, one: int, checkpointing: bool = False) -> float:
-    """What a forward pass keeps for the gradients of LoRA and prompts; with gradient checkpointing, one layer's.
-
-    Each token and layer: two norms (in float32, and their results) and the stream between them, queries, keys, values
-    and what attention makes of them (no length x length matrix: sdpa and flash attention keep none), four tensors of
-    the gated feed-forward part, and the seven inner tensors of LoRA. A test compares this with what autograd keeps.
-    """
-    s, hidden = layer_sizes(text), text.hidden_size
-    each = 2 * hidden * (4 + one) + 4 * hidden + (2 * s["q"] + 2 * s["kv"] + 4 * s["mlp"] + 7 * RANK) * one
-    if checkpointing:  # the stream in front of each layer, and one layer that is run again
-        return float(length * (text.num_hidden_layers * hidden * one + each))
-    return float(length * text.num_hidden_layers * each)
-
-
-def lora_parameters(adapter: type[HuggingFaceLVLM], model: nn.Module, rank: int = RANK) -> int:
-    """Parameters of LoRA on the language model."""
-    linear = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear)]
-    return sum(
-        rank * (m.in_features + m.out_features) for name, m in linear if re.fullmatch(adapter.lora_targets, name)
-    )
-
-
-def read_presets(folder: str | Path) -> dict[str, tuple[dict[str, Any], PreTrainedConfig]]:
-    """The presets of a folder with their configurations, from `published.yaml` there, else from the checkpoint.
-
-    Raises:
-        BackboneError: no such folder, or a checkpoint that is neither published there nor within reach.
-    """
-    folder = Path(found(str(folder)))
-    if not folder.is_dir():
-        raise BackboneError(f"{folder}: no such folder; expected presets as in backbones/ of the repository")
-    known, presets = published(folder), {}
-    for path in sorted(folder.glob("*.yaml")):
-        if path.name == PUBLISHED:
-            continue
-        preset = yaml.safe_load(path.read_text())["init_args"]
-        given = known.get(preset["checkpoint"])
-        config = for_published(given["config"]) if given else read_config(found(preset["checkpoint"]), {})
-        presets[path.stem] = (preset, config)
-    return presets
-
-
-def published(folder: str | Path) -> dict[str, Any]:
-    """What `published.yaml` in a folder of presets says of each checkpoint; nothing where there is none."""
-    path = Path(folder) / PUBLISHED
-    return yaml.safe_load(path.read_text()) if path.is_file() else {}
-
-
-def for_published(sizes: dict[str, Any]) -> PreTrainedConfig:
-    """The library's configuration of published sizes."""
-    return AutoConfig.for_model(sizes["model_type"], **{k: v for k, v in sizes.items() if k != "model_type"})
+from typing import Literal
 
 
 def backbones(
     folder: str = "backbones",
     frame: tuple[int, int] = (96, 160),
     clips: int = 1,
-    bits: Bits | None = None,
+    bits: Literal[4, 8] | None = None,
     gradient_checkpointing: bool = False,
 ) -> None:
     """Prints a table of the presets: family, parameters, blocks, heatmap grid, tokens, and GPU memory of each stage.
@@ -175,6 +21,8 @@ def backbones(
         bits: 4 or 8: the language model quantized; null: the preset's precision.
         gradient_checkpointing: of the language model.
     """
+    from tvau.costs import cost, published, read_presets
+
     given = {"bits": bits, "gradient_checkpointing": gradient_checkpointing}
     print(
         "| preset | family | parameters | blocks read | heatmap grid | tokens | predict GB | stage 1 GB | stage 2 GB | "
@@ -194,11 +42,3 @@ def backbones(
     print(f"\nMemory: computed for {clips} clip{'s' * (clips > 1)} a batch, each with a dialog of four turns, LoRA of "
           f"rank 16, {', '.join(how)}. Tokens of a first question: visual + words of the template. Confirmed: compared "
           "with files of the release; the rest is written down from what is known of the models.")  # fmt: skip
-
-
-def _cells(grid: tuple[int, int, int]) -> int:
-    return grid[0] * grid[1] * grid[2]
-
-
-def _count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
