@@ -155,7 +155,10 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(
 ) -> None:
     command = [sys.executable, "-m", "tvau.cli", "predict", "videos", *SMALL, "--out", str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(root / "src"), "OMP_NUM_THREADS": "1"}
-    run = subprocess.Popen(command, cwd=demo.folder, env=environment, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        command, cwd=demo.folder, env=environment, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # in the background: ignored
+    )  # fmt: skip
     while not (tmp_path / "v0").exists() and run.poll() is None:
         time.sleep(0.005)
     run.send_signal(number)
