@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tvau.backbones import Inputs, VideoLVLM, VisionPass
+from tvau.familiarity import Familiarity, feature
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder, Maps, heatmap, pool_text
 from tvau.region_encoder import RegionAwareAnomalyEncoder
 from tvau.types import Batch, Turn, clip_rates
@@ -21,6 +22,7 @@ class Evidence:
     vision: VisionPass
     maps: Maps | None  # eq. 5-6; None without a decoder
     prompts: Tensor | None  # P_An [B, N, D] (eq. 13); None without an encoder
+    strange: Tensor | None  # [B], how far each clip is from those of the training, see `Familiarity`; None: unknown
 
 
 @torch.no_grad()
@@ -37,6 +39,7 @@ class TVAU(nn.Module):
         decoder: AHD; None: no heatmaps (pretraining, or an LVLM alone).
         encoder: RAE; None: nothing is inserted before the question. Needs the decoder.
         text: [2, D], the normal and the abnormal text feature of the decoder (eq. 3), from `text_features`.
+        familiarity: what clips of the training look like to the tower; None: no clip is ever called strange.
     """
 
     text: Tensor
@@ -47,9 +50,10 @@ class TVAU(nn.Module):
         decoder: AnomalyHeatmapDecoder | None = None,
         encoder: RegionAwareAnomalyEncoder | None = None,
         text: Tensor | None = None,
+        familiarity: Familiarity | None = None,
     ) -> None:
         super().__init__()
-        self.backbone, self.decoder, self.encoder = backbone, decoder, encoder
+        self.backbone, self.decoder, self.encoder, self.familiarity = backbone, decoder, encoder, familiarity
         # the prompts are fixed: their features are computed once and travel in the checkpoint
         self.register_buffer("text", torch.zeros(2, backbone.hidden_size) if text is None else text)
 
@@ -65,7 +69,8 @@ class TVAU(nn.Module):
         inputs = self.backbone.prepare(video, dialogs, self.places(grid), clip_rates(batch))
         vision = self.backbone.encode(inputs)  # eq. 4
         maps = self.decoder(vision.hidden, self.text) if self.decoder else None  # eq. 5-6
-        return Evidence(inputs, vision, maps, self.tell(maps, batch))
+        strange = self.familiarity(feature(vision.hidden)) if self.familiarity else None
+        return Evidence(inputs, vision, maps, self.tell(maps, batch), strange)
 
     def places(self, grid: tuple[int, int, int]) -> int:
         """Number N of anomaly prompts for clips of (T', H', W') patches."""
@@ -80,9 +85,13 @@ class TVAU(nn.Module):
         seen = self.look(batch, batch["turns"])
         return self.backbone.loss(seen.inputs, seen.vision, seen.prompts)
 
+    def glance(self, batch: Batch) -> Evidence:
+        """What one pass shows where no word is read or said."""
+        return self.look(batch, [[Turn(task="", question="?", answer="")] for _ in batch["name"]])
+
     def maps(self, batch: Batch) -> Maps:
-        """The decoder's maps (eq. 6). Needs the decoder; no word is read or said."""
-        return cast(Maps, self.look(batch, [[Turn(task="", question="?", answer="")] for _ in batch["name"]]).maps)
+        """The decoder's maps (eq. 6). Needs the decoder."""
+        return cast(Maps, self.glance(batch).maps)
 
     def heatmaps(self, batch: Batch) -> Tensor:
         """Heatmaps H (eq. 7-8) at the size of the frames: [B, T, H, W] in [0, 1]."""
@@ -107,14 +116,14 @@ class TVAU(nn.Module):
         Returns:
             The answers of each clip, and the heatmaps [B, T, H, W] (None without a decoder).
         """
-        answers, maps = self.talk(batch, questions, most)
-        return answers, None if maps is None else self.enlarge(maps, batch)
+        answers, seen = self.talk(batch, questions, most)
+        return answers, None if seen.maps is None else self.enlarge(seen.maps, batch)
 
     @torch.no_grad()
     def talk(
         self, batch: Batch, questions: Sequence[Sequence[str]], most: int = 64
-    ) -> tuple[list[list[str]], Maps | None]:
-        """As `converse`, with the decoder's maps as they are, in patches."""
+    ) -> tuple[list[list[str]], Evidence]:
+        """As `converse`, with all that was seen, the maps in patches."""
         first = [[Turn(task="", question=own[0], answer="")] for own in questions]
         seen = self.look(batch, first)
         dialog = self.backbone.start(seen.inputs, seen.vision, seen.prompts)
@@ -122,4 +131,4 @@ class TVAU(nn.Module):
         for later in zip(*[own[1:] for own in questions], strict=True):
             self.backbone.ask(dialog, later)
             answers.append(self.backbone.generate(dialog, most))
-        return [list(own) for own in zip(*answers, strict=True)], seen.maps
+        return [list(own) for own in zip(*answers, strict=True)], seen

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import lightning
 import torch
@@ -19,6 +19,8 @@ from tvau.errors import DataError
 from tvau.types import Batch, Sample, Turn, side_by_side
 
 OnBroken = Literal["fail", "skip"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -271,7 +273,7 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
         )
 
 
-def spaced(names: Sequence[str], limit: int | None) -> list[str]:
+def spaced(names: Sequence[T], limit: int | None) -> list[T]:
     """At most `limit` names, evenly spaced over the list, so that every part of it stays represented."""
     if limit is None or limit >= len(names):
         return list(names)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tvau.backbones import VideoLVLM
 from tvau.errors import CheckpointError
+from tvau.familiarity import Familiarity
 from tvau.files import whole
 from tvau.heatmap_decoder import RELATIVE, AnomalyHeatmapDecoder
 from tvau.metrics.boxes import MapRule
@@ -122,6 +123,15 @@ def load_decoder(path: str, backbone: VideoLVLM) -> tuple[AnomalyHeatmapDecoder,
     prefix = "model.decoder."
     decoder.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
     return decoder, state["model.text"], options
+
+
+def load_familiarity(path: str, backbone: VideoLVLM) -> Familiarity:
+    """What the clips of a checkpoint's training look like; that of 0.1 knows nothing of them."""
+    familiarity, prefix = Familiarity(backbone.vision_size), "model.familiarity."
+    state = read_checkpoint(path)["state_dict"]
+    own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    familiarity.load_state_dict(own, strict=bool(own))
+    return familiarity
 
 
 def made_of(checkpoint: Mapping[str, Any], path: str) -> dict[str, Any]:

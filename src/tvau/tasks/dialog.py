@@ -7,9 +7,11 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torchmetrics import MeanMetric
 
 from tvau.backbones import VideoLVLM
 from tvau.errors import CheckpointError, DataError, OptionError
+from tvau.familiarity import FOREIGN
 from tvau.language import FLOW
 from tvau.metrics import TextScores
 from tvau.metrics.intervals import SAMPLES
@@ -17,8 +19,8 @@ from tvau.metrics.motion import answer_rows
 from tvau.model import TVAU
 from tvau.region_encoder import PARTS, Part, RegionAwareAnomalyEncoder, View
 from tvau.tasks.base import OURS, Task
-from tvau.tasks.checkpoints import load_decoder, read_checkpoint, rules_of
-from tvau.tasks.maps import MapScores, frame_scores, true_boxes
+from tvau.tasks.checkpoints import load_decoder, load_familiarity, read_checkpoint, rules_of
+from tvau.tasks.maps import MapScores, frame_scores, shown, true_boxes
 from tvau.tasks.variants import VARIANTS, Variant
 from tvau.types import Batch, having, select
 from tvau.viz.cases import save_case
@@ -77,10 +79,11 @@ class DialogTask(Task):
         self.questions, self.most = list(questions), most
         self.judged_only, self.cases, self.bootstrap = set(judged_only), cases, bootstrap
         self.kept: dict[tuple[str, bool], dict[str, None]] = {}  # videos that became cases, by split and kind
-        decoder, text, encoder = None, None, None
+        decoder, text, encoder, familiarity = None, None, None, None
         if heatmap is not None:
             decoder, text, self.decoder_options = load_decoder(heatmap, backbone)
             decoder.requires_grad_(False)
+            familiarity = load_familiarity(heatmap, backbone)
             self.rules = rules_of(read_checkpoint(heatmap))
         elif variant == "heatmap_video" or (variant is None and view not in (None, "difference")):
             asked = f"view {view}" if variant is None else f"variant {variant}"
@@ -89,7 +92,7 @@ class DialogTask(Task):
             scale = backbone.prompt_scale
             encoder = RegionAwareAnomalyEncoder(backbone.hidden_size, view, channels, base, scale, parts)
         self.method = OURS if encoder or variant else "lvlm"
-        self.model = VARIANTS[variant](backbone, decoder, encoder, text)
+        self.model = VARIANTS[variant](backbone, decoder, encoder, text, familiarity)
         backbone.add_lora(lora_rank, lora_alpha, lora_dropout)
 
     # ---- training ----
@@ -122,6 +125,7 @@ class DialogTask(Task):
         for name in self.split_names:  # in every process, also in one that gets no clip of a split
             self.scores[f"text_{name}"] = TextScores(self.bootstrap).to(self.device)
             self.scores[f"maps_{name}"] = MapScores(self.rules.get(OURS), self.bootstrap).to(self.device)
+            self.scores[f"foreign_{name}"] = MeanMetric(nan_strategy="ignore").to(self.device)
         self.kept.clear()
 
     def test_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
@@ -131,7 +135,10 @@ class DialogTask(Task):
             batch = {**batch, "turns": [turns[:1] for turns in batch["turns"]]}
         for part in by_length(batch):
             turns = part["turns"]
-            answers, heatmaps = self.model.converse(part, [[t["question"] for t in own] for own in turns], self.most)
+            answers, seen = self.model.talk(part, [[t["question"] for t in own] for own in turns], self.most)
+            heatmaps = None if seen.maps is None else self.model.enlarge(seen.maps, part)
+            if seen.strange is not None:
+                cast(MeanMetric, self.scores[f"foreign_{name}"]).update(seen.strange > FOREIGN)
             text, maps = cast(TextScores, self.scores[f"text_{name}"]), cast(MapScores, self.scores[f"maps_{name}"])
             found = None if heatmaps is None else maps.update(part, heatmaps)
             tracks, (height, width) = true_boxes(part), part["video"].shape[-2:]
@@ -164,6 +171,10 @@ class DialogTask(Task):
         results: dict[str, dict[str, Any]] = defaultdict(dict)
         for key, score in self.scores.items():
             kind, name = key.split("_", 1)
+            if kind == "foreign":  # share of the clips that are far from the training
+                if cast(MeanMetric, score).update_called:
+                    results[name]["foreign"] = float(cast(MeanMetric, score).compute())
+                continue
             scores = cast(TextScores | MapScores, score).compute()
             results[name] |= {"text": scores} if kind == "text" else scores
         self.publish({self.method: results})
@@ -171,16 +182,13 @@ class DialogTask(Task):
     # ---- predict ----
 
     def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Logits of the heatmaps [B, T', H', W'] and frame scores [B, T] (None: no decoder), answers of each clip."""
-        answers, maps = self.model.talk(batch, [self.questions] * len(batch["name"]), self.most)
+        """What is seen in each clip, see `shown`, and what is said about it."""
+        answers, seen = self.model.talk(batch, [self.questions] * len(batch["name"]), self.most)
         turns = [
             [{"task": "", "question": q, "answer": a} for q, a in zip(self.questions, own, strict=True)]
             for own in answers
         ]
-        if maps is None:
-            return {"logits": None, "scores": None, "turns": turns}
-        scores = frame_scores(self.model.enlarge(maps, batch))
-        return {"logits": maps.logit, "scores": scores, "turns": turns}
+        return {**shown(seen, batch), "turns": turns}
 
 
 def load(checkpoint: str, backbone: VideoLVLM) -> TVAU:

@@ -4,9 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from tvau.backbones import VideoLVLM
+from tvau.data.module import ClipDataset, collate, spaced
+from tvau.familiarity import Familiarity, feature
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder, initial_weight
 from tvau.losses import map_loss
 from tvau.metrics.boxes import MapRule, RuleChoice
@@ -15,7 +19,7 @@ from tvau.model import TVAU, text_features
 from tvau.prompts import ABNORMAL, NORMAL, nested
 from tvau.tasks.base import OURS, Task
 from tvau.tasks.checkpoints import load_decoder
-from tvau.tasks.maps import BASELINES, MapScores, frame_scores, true_boxes, true_masks
+from tvau.tasks.maps import BASELINES, MapScores, shown, true_boxes, true_masks
 from tvau.types import Batch, having, select
 
 Level = Literal["word", "phrase", "sentence"]
@@ -112,6 +116,8 @@ class HeatmapTask(MapTask):
         baselines, bootstrap, merl: see `MapTask`.
         start: checkpoint of stage 1 on any data whose decoder is trained further (with its own width and weights),
             its rules for boxes left behind; null: a new decoder.
+        familiar: so many clips of the training, and as many of the validation, are looked at when a fit begins, to tell
+            later how far a clip is from them, see `tvau.familiarity`; 0: no clip is ever called strange.
         learning_rate, weight_decay, warmup: see `Task`.
     """
 
@@ -129,6 +135,7 @@ class HeatmapTask(MapTask):
         bootstrap: int = SAMPLES,
         merl: bool = False,
         start: str | None = None,
+        familiar: int = 256,
         learning_rate: float = 2e-3,
         weight_decay: float = 0.01,
         warmup: int = 20,
@@ -148,7 +155,8 @@ class HeatmapTask(MapTask):
             decoder = AnomalyHeatmapDecoder(backbone.vision_size, backbone.hidden_size, backbone.blocks, width, weight)
         else:
             decoder, _, self.decoder_options = load_decoder(start, backbone)
-        self.model = TVAU(backbone, decoder, text=text)
+        self.familiar = familiar
+        self.model = TVAU(backbone, decoder, text=text, familiarity=Familiarity(backbone.vision_size))
         if learned_text:  # under the buffer's name, so that a checkpoint is read as any other
             del self.model.text
             self.model.text = nn.Parameter(text)
@@ -157,6 +165,24 @@ class HeatmapTask(MapTask):
         """The decoder's heatmaps."""
         return self.model.heatmaps(batch)
 
+    def on_fit_start(self) -> None:
+        """Looks at clips of both splits, where the checkpoint that a fit goes on from has not done so."""
+        super().on_fit_start()
+        splits: dict[str, ClipDataset] = getattr(getattr(self.trainer, "datamodule", None), "splits", {})
+        familiarity = cast(Familiarity, self.model.familiarity)
+        if self.familiar and not familiarity.known and {"training", "validation"} <= splits.keys():
+            familiarity.learn(*(self._features(splits[split], split) for split in ("training", "validation")))
+
+    @torch.no_grad()
+    def _features(self, clips: ClipDataset, split: str) -> Tensor:
+        """Features [n, Dv] of clips of a split, evenly spaced over it."""
+        numbers = spaced(range(len(clips)), self.familiar)
+        found = []
+        for number in tqdm(numbers, f"{split} clips, to know them again", leave=False, disable=None):
+            batch = move_data_to_device(collate([clips[number]]), self.device)
+            found.append(feature(self.model.glance(batch).vision.hidden))
+        return torch.cat(found)
+
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Loss of the maps against the masks."""
         loss = map_loss(self.model.maps(batch).logit, true_masks(batch), self.positive_weight, self.dice_weight)
@@ -164,10 +190,8 @@ class HeatmapTask(MapTask):
         return self.share(loss, batch)
 
     def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Logits of the heatmaps [B, T', H', W'], frame scores [B, T], and no words."""
-        maps = self.model.maps(batch)
-        scores = frame_scores(self.model.enlarge(maps, batch))
-        return {"logits": maps.logit, "scores": scores, "turns": [[] for _ in batch["name"]]}
+        """What is seen in each clip, see `shown`, and no words."""
+        return {**shown(self.model.glance(batch), batch), "turns": [[] for _ in batch["name"]]}
 
     def on_validation_start(self) -> None:
         """Fresh scores for every validation."""

@@ -12,6 +12,7 @@ from tvau.errors import DataError
 from tvau.metrics import FrameScores, MerlScores, PixelScores, RegionScores
 from tvau.metrics.boxes import MapRule, clip_boxes
 from tvau.metrics.frame import frame_scores
+from tvau.model import TVAU, Evidence
 from tvau.types import Batch, having, select
 
 
@@ -38,6 +39,18 @@ BASELINES: dict[str, Callable[[Tensor], Tensor]] = {
     "median difference": median_difference,
     "squared difference": squared_difference,
 }
+
+
+def shown(seen: Evidence, batch: Batch) -> dict[str, Any]:
+    """What `predict_step` hands on of what was seen.
+
+    logits [B, T', H', W'] of the heatmaps and scores [B, T] of the frames, None without a decoder; strange [B], how far
+    the clips are from those of the training, None where that is not known.
+    """
+    if seen.maps is None:
+        return {"logits": None, "scores": None, "strange": seen.strange}
+    scores = frame_scores(TVAU.enlarge(seen.maps, batch))
+    return {"logits": seen.maps.logit, "scores": scores, "strange": seen.strange}
 
 
 def true_boxes(batch: Batch) -> list[NDArray[np.int64] | None]:

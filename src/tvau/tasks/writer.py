@@ -50,6 +50,7 @@ class Seen:
         self.frames: list[NDArray[np.int64]] = []
         self.scores: list[NDArray[np.float32]] = []
         self.dialogs: list[Dialog] = []
+        self.strange: list[float] = []
 
     def add(self, batch: Batch, outputs: dict[str, Any], row: int) -> None:
         """One more window: a clip of a batch, and what `predict_step` gave of it."""
@@ -59,6 +60,8 @@ class Seen:
         self.dialogs.append(Dialog(frames=[int(frames[0]), int(frames[-1])], turns=outputs["turns"][row]))
         if repeated := len(frames) - len(np.unique(frames)):
             self.dialogs[-1]["repeated"] = repeated
+        if outputs["strange"] is not None:
+            self.strange.append(float(outputs["strange"][row]))
         if outputs["logits"] is not None:
             logits = outputs["logits"][row].float().cpu().numpy()  # [T', H', W']
             self.grid = logits.shape
@@ -169,8 +172,9 @@ class PredictionWriter(Callback):
         try:
             with writing(self.folder), whole_folder(self.folder / name) as folder:
                 summary = write_prediction(
-                    folder, data.paths[name], seen.dialogs, seen.evidence(rule), seen.fps, shown(trainer, name)
-                )
+                    folder, data.paths[name], seen.dialogs, seen.evidence(rule), seen.fps, shown(trainer, name),
+                    seen.strange,
+                )  # fmt: skip
                 made = self._made(data, name, len(seen.frames))
                 (folder / MADE).write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
         except DataError as error:
@@ -184,6 +188,8 @@ class PredictionWriter(Callback):
         found = [f"{lacking} of {self.windows[name]} windows were not looked at"] if lacking else []
         if highest := summary.get("highest"):
             found.append(f"highest score {highest['score']:.2f} at {clock(highest['seconds'])}")
+        if summary.get("foreign"):
+            found.append("FAR FROM THE TRAINING: do not trust it")
         tqdm.write(f"{name}: {', '.join(found) or 'done'} -> {self.folder / name / 'index.html'}")
 
 

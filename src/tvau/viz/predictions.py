@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tvau.data.video import Video, open_video
 from tvau.errors import DataError
+from tvau.familiarity import FOREIGN
 from tvau.metrics.boxes import MapRule, boxes, scaled
 from tvau.metrics.text import yes_no
 from tvau.types import Turn
@@ -64,6 +65,7 @@ def write_prediction(
     evidence: Evidence | None = None,
     fps: float | None = None,
     progress: Callable[[Video], Iterable[Image]] = iter,
+    strange: Sequence[float] = (),
 ) -> dict[str, Any]:
     """Write index.html, summary.json, dialog.json, dialog.txt and, of what was seen, overlay, scores and detections.
 
@@ -74,6 +76,7 @@ def write_prediction(
         evidence: None: the model has no heatmaps.
         fps: frames a second of a frame folder, which does not say it itself.
         progress: goes through the frames of the source and shows how far it is.
+        strange: how far each window is from the clips of the training, see `tvau.familiarity`; empty: not known.
 
     Returns:
         The content of summary.json.
@@ -96,6 +99,8 @@ def write_prediction(
             summary |= seen(scores, seconds)
             curve = _thinned(seconds, scores)
     timed: list[Dialog] = [{**d, "seconds": [round(float(seconds[i]), 3) for i in d["frames"]]} for d in dialogs]
+    if strange:
+        summary |= {"strange": round(float(np.median(strange)), 3), "foreign": bool(np.median(strange) > FOREIGN)}
     summary |= {"said": verdicts(dialogs), "dialog": merged(timed)}
     _dump(folder / "dialog.json", {"video": source.name, "windows": timed})
     _dump(folder / "summary.json", summary)
@@ -107,13 +112,14 @@ def _write_words(folder: Path, summary: dict[str, Any], curve: list[list[float]]
     """dialog.txt, and index.html with the curve [(seconds, score)]; both begin with what the summary says."""
     tenths = any(last - first < BRIEF for first, last in (dialog["seconds"] for dialog in summary["dialog"]))
     headings = [heading(dialog, tenths) for dialog in summary["dialog"]]
-    lines = [summary["video"], "", *sentences(summary)]
+    lines = [summary["video"], "", *warnings(summary), *sentences(summary)]
     for title, dialog in zip(headings, summary["dialog"], strict=True):
         lines += ["", title, *(f"  Q: {turn['question']}\n  A: {turn['answer']}" for turn in dialog["turns"])]
     (folder / "dialog.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(files("tvau.viz").joinpath("prediction.html").read_text(encoding="utf-8"))
-    known = {"sentences": sentences(summary), "headings": headings, "threshold": EVENT, "clock": clock}
+    said = {"warnings": warnings(summary), "sentences": sentences(summary), "headings": headings}
+    known = {**said, "threshold": EVENT, "clock": clock}
     (folder / "index.html").write_text(page.render(summary=summary, curve=curve, **known), encoding="utf-8")
 
 
@@ -232,6 +238,14 @@ def heading(dialog: Dialog, tenths: bool) -> str:
     """ "0:12 - 0:15", and how many windows that is where it is more than one."""
     times = " - ".join(clock(second, tenths) for second in dialog["seconds"])
     return times if dialog["windows"] == 1 else f"{times} ({dialog['windows']} windows)"
+
+
+def warnings(summary: dict[str, Any]) -> list[str]:
+    """What speaks against believing a summary."""
+    if not summary.get("foreign"):
+        return []
+    far = f"{summary['strange']:.1f} times as far as its own validation clips"
+    return [f"This video is far from all that the model was trained on ({far}): do not trust what is marked and said."]
 
 
 def sentences(summary: dict[str, Any]) -> list[str]:

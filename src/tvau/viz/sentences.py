@@ -19,7 +19,7 @@ class Gain(NamedTuple):
 
 
 def sentences(results: Results) -> list[str]:
-    """At most three sentences; what a run did not measure is left out.
+    """A few sentences; what a run did not measure is left out.
 
     Args:
         results: {method: {split: {"frame": {...}, "text": {...}}}}, ours under "T-VAU".
@@ -33,6 +33,9 @@ def sentences(results: Results) -> list[str]:
         by = least.ours - least.simple
         how = f"{by:.2f} above" if by > 0 else f"{-by:.2f} below" if by < 0 else "no better than"
         told.append(f"Least is gained on {least.split} in {least.what}: {how} {least.name}.")
+    shares = {split: scores.get("foreign", 0) for split, scores in ours.items()}
+    if foreign := [f"{share:.0%} of {split}" for split, share in shares.items() if share > 0.1]:
+        told.append(f"Far from all that the model was trained on: {', '.join(foreign)}.")
     return [sentence for sentence in told if sentence]
 
 

@@ -1,0 +1,66 @@
+"""A fit learns what its clips look like; its checkpoints know it, and whatever is shown of other video says so."""
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tiny import Demo
+from tvau.familiarity import FOREIGN
+from tvau.tasks.checkpoints import read_checkpoint
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, root: Path) -> Demo:
+    """A miniature world, and both stages fitted on it."""
+    made = Demo(tmp_path_factory.mktemp("familiar"), checkpoint, root / "configs" / "synthetic", videos=6)
+    made("fit", "heatmap")
+    made("fit", "dialog")
+    return made
+
+
+def glare(path: Path) -> Path:
+    """A video of pure magenta and nothing else, like no clip of the world."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for _ in range(16):
+            picture = np.full((64, 96, 3), (255, 0, 255), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def test_both_stages_know_the_clips_of_the_first(demo: Demo) -> None:
+    first, second = (
+        read_checkpoint(demo.folder / "runs" / "demo" / stage / "last.ckpt")["state_dict"]
+        for stage in ("heatmap", "dialog")
+    )
+    for part in ("mean", "inverse", "usual"):
+        key = f"model.familiarity.{part}"
+        assert (first[key] == second[key]).all()
+        assert first[key].abs().sum() > 0
+
+
+@pytest.mark.parametrize("stage", ["heatmap", "dialog"])
+def test_other_video_is_called_foreign_and_the_training_is_not(demo: Demo, tmp_path: Path, stage: str) -> None:
+    own = next((demo.folder / "world").glob("Scene*/normal*.mp4"))
+    demo.main(
+        "predict", str(own), str(glare(tmp_path / "glare.mp4")), f"--out={tmp_path / 'out'}",
+        f"--ckpt={demo.folder / 'runs' / 'demo' / stage / 'last.ckpt'}", f"--model.backbone={demo.preset}",
+        "--size=32x64", "--trainer.enable_progress_bar=false",
+    )  # fmt: skip
+    seen = {name: json.loads((tmp_path / "out" / name / "summary.json").read_text()) for name in (own.stem, "glare")}
+    assert seen["glare"]["strange"] > FOREIGN > seen[own.stem]["strange"]
+    assert [seen[name]["foreign"] for name in (own.stem, "glare")] == [False, True]
+    for name, page in (("dialog.txt", False), ("index.html", True)):
+        texts = [(tmp_path / "out" / video / name).read_text() for video in (own.stem, "glare")]
+        assert ["do not trust" in text for text in texts] == [False, True], page
+
+
+def test_the_test_says_how_much_of_a_split_is_foreign(demo: Demo) -> None:
+    demo("test", "dialog", f"--ckpt_path={demo.folder / 'runs' / 'demo' / 'dialog' / 'last.ckpt'}")
+    results = json.loads((demo.folder / "runs" / "demo" / "dialog" / "test.json").read_text())
+    assert all(0 <= split["foreign"] <= 1 for split in results["tvau"].values())
