@@ -8,7 +8,7 @@ import pytest
 RANKS = {
     "types": 0, "errors": 0, "files": 0, "shipped": 0, "signals": 0,
     "language": 1, "prompts": 1, "backbones": 1, "shell": 1,
-    "data": 2, "world": 2, "heatmap_decoder": 2, "region_encoder": 2,
+    "data": 2, "world": 2, "heatmap_decoder": 2, "region_encoder": 2, "familiarity": 2,
     "losses": 3, "model": 3, "costs": 3, "metrics": 3,
     "viz": 5, "annotate": 5,
     "tasks": 6,

@@ -12,6 +12,7 @@ from tvau.shell import nearest, run
 from tvau.signals import stoppable
 
 COMMANDS = {
+    "demo": "see something within a minute: freshly drawn videos and what the shipped model says of them",
     "predict": "heatmaps, scores, events and a dialog for your videos",
     "fit": "train stage 1, stage 2 or a baseline",
     "validate": "measure a checkpoint on the validation videos",

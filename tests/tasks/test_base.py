@@ -38,7 +38,9 @@ def test_the_decoder_comes_back_as_it_was(frozen: Qwen25VL, first: Path) -> None
     decoder, text, options = load_decoder(str(first), frozen)
     state = torch.load(first, weights_only=True)["state_dict"]
     assert torch.equal(text, state["model.text"])
-    assert {f"model.decoder.{k}" for k in decoder.state_dict()} == set(state) - {"model.text"}
+    others = {key for key in state if not key.startswith("model.decoder.")}
+    assert others == {"model.text", *(f"model.familiarity.{part}" for part in ("mean", "inverse", "usual"))}
+    assert {f"model.decoder.{k}" for k in decoder.state_dict()} == set(state) - others
     assert all(torch.equal(v, state[f"model.decoder.{k}"]) for k, v in decoder.state_dict().items())
     assert options == {"width": None}
 
