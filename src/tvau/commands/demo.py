@@ -3,14 +3,15 @@
 import json
 from pathlib import Path
 
-CLIPS = {"test_seen": 2, "test": 2}  # of each split a normal video and an abnormal one, in scenes that are held out
+CLIPS = {"unseen_scenes": 2, "open_set": 2}  # of each split a normal video and an abnormal one, in fair light
 
 
 def demo(out: str = "tvau-demo", seed: int = 7, overwrite: bool = False) -> None:
     """Draws four short videos and shows what the model that comes with tvau sees in them and says about them.
 
-    Two are normal, one shows an anomaly of a kind that the model was trained on, and one an anomaly of a kind that it
-    never was. Overlay, events and dialog of each stand in its folder; begin with index.html.
+    Two are normal; one shows an anomaly of a kind that the model was trained on, in a scene that it never saw, and one
+    an anomaly of a kind that it was never trained on. Overlay, events and dialog of each stand in its folder; begin
+    with index.html.
 
     Args:
         out: folder for the videos and the results.
@@ -18,10 +19,10 @@ def demo(out: str = "tvau-demo", seed: int = 7, overwrite: bool = False) -> None
         overwrite: do videos again that were done before.
     """
     from tvau.commands.predict import predict
-    from tvau.world import write
+    from tvau.world import BENCHMARK, write
 
     world, results = Path(out) / f"world_{seed}", Path(out) / f"results_{seed}"
-    write(world, CLIPS, seed, workers=2)
+    write(world, CLIPS, seed, workers=2, splits=BENCHMARK)
     videos = sorted(world.glob("Scene*/*.mp4"))
     predict(*map(str, videos), f"--out={results}", *["--overwrite"] * overwrite)
     truth = json.loads((world / "world.json").read_text())["videos"]

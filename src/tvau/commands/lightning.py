@@ -82,6 +82,9 @@ def run(command: str, words: Sequence[str]) -> LightningCLI:
         warnings.filterwarnings("ignore", message)
     adverts = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     adverts.addFilter(lambda record: "Tip:" not in record.getMessage())
+    if command == "predict":  # its own lines say what counts; which devices there are is no news
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)
     return CommandLine(
         LightningModule,
         LightningDataModule,
