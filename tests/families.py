@@ -55,6 +55,7 @@ class Family:
     build: Callable[[], tuple[Any, hf.PreTrainedConfig]]  # processor and configuration
     size: tuple[int, int]  # (height, width) of frames, pixels
     cell: tuple[int, int]  # frames, and pixels along a side, of one cell of the heatmap's grid
+    maps: int = 14  # that LoRA reaches: q, k, v, o, gate, up, down of two layers
 
 
 def write(family: Family, folder: Path) -> Path:
@@ -124,6 +125,7 @@ def text(tokenizer: hf.PreTrainedTokenizerFast, kind: str, **more: Any) -> dict[
 
 QWEN = ("<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 PIXELS: dict[str, Any] = {"size": {"shortest_edge": 256, "longest_edge": 64 * 160 * 160}}
+EXPERTS: dict[str, Any] = {"moe_intermediate_size": 32, "num_experts": 4, "num_experts_per_tok": 2}
 MROPE = {"rope_type": "default", "rope_theta": 100.0, "mrope_section": [4, 2, 2]}
 
 
@@ -162,15 +164,19 @@ def qwen2_5_vl() -> Any:
     return qwen("Qwen2_5_VL", 8, {}, {"hidden_size": 32, "intermediate_size": 64, "out_hidden_size": WIDTH, **windows})
 
 
-def qwen3_vl() -> Any:
+def qwen3_vl(kind: str = "Qwen3VL", **more: Any) -> Any:
     vision = {"hidden_size": 32, "intermediate_size": 64, "out_hidden_size": WIDTH, "num_position_embeddings": 64}
     rope = {**MROPE, "mrope_interleaved": True}
     return qwen(
-        "Qwen3VL", 16, {"head_dim": 16, "rope_parameters": rope}, {**vision, "deepstack_visual_indexes": [0, 1]}
+        kind, 16, {"head_dim": 16, "rope_parameters": rope, **more}, {**vision, "deepstack_visual_indexes": [0, 1]}
     )
 
 
-def qwen3_5() -> Any:
+def qwen3_vl_moe() -> Any:
+    return qwen3_vl("Qwen3VLMoe", **EXPERTS)
+
+
+def qwen3_5(kind: str = "Qwen3_5", **more: Any) -> Any:
     vision = {"hidden_size": 32, "intermediate_size": 64, "out_hidden_size": WIDTH, "num_position_embeddings": 64}
     linear = {
         "linear_key_head_dim": 16,
@@ -180,7 +186,57 @@ def qwen3_5() -> Any:
     }
     rope = {**MROPE, "mrope_interleaved": True, "partial_rotary_factor": 0.5, "mrope_section": [2, 1, 1]}
     layers = {"layer_types": ["linear_attention", "full_attention"]}
-    return qwen("Qwen3_5", 16, {"head_dim": 16, "rope_parameters": rope, **linear, **layers}, vision, think=True)
+    return qwen(kind, 16, {"head_dim": 16, "rope_parameters": rope, **linear, **layers, **more}, vision, think=True)
+
+
+def qwen3_5_moe() -> Any:
+    return qwen3_5("Qwen3_5Moe", shared_expert_intermediate_size=32, **EXPERTS)
+
+
+# ---- GLM ----
+
+GLM = ("[gMASK]", "<sop>", "<|user|>", "<|assistant|>", "<|begin_of_image|>", "<|end_of_image|>",
+       "<|begin_of_video|>", "<|end_of_video|>", "<|image|>", "<|video|>")  # fmt: skip
+GLM_TEMPLATE = """\
+[gMASK]<sop>{% for m in messages %}{% if m.role == 'user' %}<|user|>
+{% for c in m.content %}{% if c.type == 'video' %}<|begin_of_video|><|video|><|end_of_video|>\
+{% elif c.type == 'text' %}{{ c.text }}{% endif %}{% endfor %}{% else %}<|assistant|>
+{{ m.content }}{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>
+{% endif %}"""
+
+
+def glm(model: str, processor: str, **more: Any) -> Any:
+    """Processor and configuration of a GLM-V whose classes begin with `model` and `processor`."""
+    tokenizer = bpe(GLM, "<|endoftext|>")
+    cut: dict[str, Any] = {"patch_size": 8, "temporal_patch_size": 2, "merge_size": 2, **PIXELS}
+    made = getattr(hf, f"{processor}Processor")(
+        image_processor=getattr(hf, f"{processor}ImageProcessor")(**cut), tokenizer=tokenizer,
+        video_processor=getattr(hf, f"{processor}VideoProcessor")(**cut), chat_template=GLM_TEMPLATE,
+    )  # fmt: skip
+    names = ("image_start", "image_end", "video_start", "video_end", "image", "video")
+    base = getattr(hf, f"{model}Config")
+    kind = base.sub_configs_defaults["text_config"].model_type
+    rope = {"rope_type": "default", "rope_theta": 100.0, "mrope_section": [2, 1, 1], "partial_rotary_factor": 0.5}
+    config = base(
+        text_config={**text(tokenizer, kind), "rope_parameters": rope, **more},
+        vision_config={"depth": 3, "num_heads": 4, "patch_size": 8, "hidden_size": 32, "intermediate_size": 64,
+                       "out_hidden_size": WIDTH, "image_size": 48},
+        **{f"{name}_token_id": number(tokenizer, word) for name, word in zip(names, GLM[4:], strict=True)},
+    )  # fmt: skip
+    return made, config
+
+
+def glm4v() -> Any:
+    return glm("Glm4v", "Glm4v")
+
+
+def glm4v_moe() -> Any:
+    experts = {"moe_intermediate_size": 32, "n_routed_experts": 4, "num_experts_per_tok": 2, "first_k_dense_replace": 1}
+    return glm("Glm4vMoe", "Glm4v", **experts)
+
+
+def glm46v() -> Any:
+    return glm("Glm46V", "Glm46V")
 
 
 # ---- towers of one frame size ----
@@ -279,7 +335,13 @@ FAMILIES = {
     # 4x6 visual tokens in windows of 2x2: inside the tower they lie in another order
     "qwen2_5_vl": Family(backbones.Qwen25VL, qwen2_5_vl, (64, 96), (2, 8)),
     "qwen3_vl": Family(backbones.Qwen3VL, qwen3_vl, (64, 96), (2, 16)),
-    "qwen3_5": Family(backbones.Qwen35, qwen3_5, (64, 96), (2, 16)),
+    "qwen3_vl_moe": Family(backbones.Qwen3VLMoE, qwen3_vl_moe, (64, 96), (2, 16), maps=8),  # attention's
+    # of the recurrent layer qkv, z, out, gate, up, down
+    "qwen3_5": Family(backbones.Qwen35, qwen3_5, (64, 96), (2, 16), maps=13),
+    "qwen3_5_moe": Family(backbones.Qwen35MoE, qwen3_5_moe, (64, 96), (2, 16), maps=13),
+    "glm4v": Family(backbones.GLM41V, glm4v, (32, 48), (2, 8), maps=12),  # gate and up are one
+    "glm4v_moe": Family(backbones.GLM45V, glm4v_moe, (32, 48), (2, 8)),
+    "glm46v": Family(backbones.GLM46V, glm46v, (32, 48), (2, 8), maps=12),
     "llava_onevision": Family(backbones.LlavaOneVision, llava_onevision, (40, 40), (1, 8)),
     "llava_next_video": Family(backbones.LlavaNextVideo, llava_next_video, (48, 48), (1, 8)),
     "video_llava": Family(backbones.VideoLlava, video_llava, (32, 32), (1, 8)),

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import yaml
 from torch import nn
-from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
 
 from tvau.backbones.checkpoint import NOT_LANGUAGE, read_config
 from tvau.backbones.families import adapter_for
@@ -97,11 +97,14 @@ def tower_states(
 
 
 def layer_sizes(text: PreTrainedConfig) -> dict[str, int]:
-    """Widths inside a layer of the language model: queries, keys or values, and the feed-forward part."""
+    """Widths inside a layer of the language model: queries, keys or values, and the feed-forward part of a token."""
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return {
-        "q": text.num_attention_heads * head, "kv": text.num_key_value_heads * head, "mlp": text.intermediate_size
-    }  # fmt: skip
+    expert, shared = getattr(text, "moe_intermediate_size", None), getattr(text, "shared_expert_intermediate_size", 0)
+    if expert:  # those that a token chooses, and those that all share
+        mlp = expert * (text.num_experts_per_tok + getattr(text, "n_shared_experts", 0)) + shared
+    else:
+        mlp = text.intermediate_size
+    return {"q": text.num_attention_heads * head, "kv": text.num_key_value_heads * head, "mlp": mlp}
 
 
 def kept_activations(text: PreTrainedConfig, length: int, one: int, checkpointing: bool = False) -> float:
@@ -118,9 +121,9 @@ def kept_activations(text: PreTrainedConfig, length: int, one: int, checkpointin
     return float(length * text.num_hidden_layers * each)
 
 
-def lora_parameters(adapter: type[HuggingFaceLVLM], model: nn.Module, rank: int = RANK) -> int:
+def lora_parameters(adapter: type[HuggingFaceLVLM], model: PreTrainedModel, rank: int = RANK) -> int:
     """Parameters of LoRA on the language model."""
-    linear = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear)]
+    linear = [(name, m) for name, m in model.get_decoder().named_modules() if isinstance(m, nn.Linear)]
     return sum(
         rank * (m.in_features + m.out_features) for name, m in linear if re.fullmatch(adapter.lora_targets, name)
     )

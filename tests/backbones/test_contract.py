@@ -16,8 +16,28 @@ class TestQwen3VL(Contract):
     family = FAMILIES["qwen3_vl"]
 
 
+class TestQwen3VLMoE(Contract):
+    family = FAMILIES["qwen3_vl_moe"]
+
+
 class TestQwen35(Contract):
     family = FAMILIES["qwen3_5"]
+
+
+class TestQwen35MoE(Contract):
+    family = FAMILIES["qwen3_5_moe"]
+
+
+class TestGLM41V(Contract):
+    family = FAMILIES["glm4v"]
+
+
+class TestGLM45V(Contract):
+    family = FAMILIES["glm4v_moe"]
+
+
+class TestGLM46V(Contract):
+    family = FAMILIES["glm46v"]
 
 
 class TestLlavaOneVision(Contract):

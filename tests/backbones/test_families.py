@@ -155,6 +155,21 @@ def test_past_think_blocks_stay(tmp_path: Path) -> None:
     assert lvlm.tokens.tokenizer.decode(inputs["input_ids"][0]).count("<think>\n\n</think>\n\n") == 2
 
 
+def test_glms_answers_end_where_the_next_turn_begins(tmp_path: Path) -> None:
+    folder = write(FAMILIES["glm4v"], tmp_path)
+    real = REAL_FILES / "glm4v" / "chat_template.jinja"
+    if real.is_file():
+        shutil.copyfile(real, folder / "chat_template.jinja")
+    lvlm = opened(folder)
+    inputs = lvlm.prepare(video(1, 2, (32, 32)), [[turn("Is there one?", "Yes."), turn("Where?")]], 0, [1.0])
+    ids, learned = inputs["input_ids"][0], inputs["labels"][0] >= 0
+    read = lvlm.tokens.tokenizer.decode
+    assert read(ids[learned]) == "Yes.<|user|>"
+    asked = [line for line in read(ids).split("Is there one?")[1].splitlines() if line]
+    assert asked == ["<|assistant|>", "Yes.<|user|>", "Where?<|assistant|>"]
+    assert set(ids[learned][-1:].tolist()) <= lvlm.ends
+
+
 def test_the_pair_around_all_time_steps_is_the_installed_librarys(tmp_path: Path) -> None:
     lvlm = opened(write(FAMILIES["qwen3_vl"], tmp_path))
     inputs = lvlm.prepare(video(1, 6, (64, 96)), [[turn("Where?")]], 0, [1.0])

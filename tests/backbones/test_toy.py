@@ -1,4 +1,4 @@
-"""A tenth family, as docs/extend/lvlm.md shows it: a toy LVLM whose tower reads each frame column by column."""
+"""One more family, as docs/extend/lvlm.md shows it: a toy LVLM whose tower reads each frame column by column."""
 
 from typing import Any
 

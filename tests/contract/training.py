@@ -56,10 +56,10 @@ class Training(Checks):
         assert all("lora_" in name for name in trained)
         touched = {name.rsplit(".lora_", 1)[0] for name in trained}
         layers = ("lm.model.language_model.layers.", "lm.model.text_model.layers.")
-        gates = ("in_proj_a", "in_proj_b")  # of recurrent layers: one output a head, no larger than LoRA itself
+        # of recurrent layers and of a shared expert: an output a head, or one, so no larger than LoRA itself
+        gates = ("in_proj_a", "in_proj_b", "shared_expert_gate")
         assert touched == {n for n in linear if n.startswith(layers) and not n.endswith(gates)}
-        # q, k, v, o, gate, up, down of two layers; of a recurrent one qkv, z, out, gate, up, down
-        assert len(touched) == (13 if self.family.adapter.family == "qwen3_5" else 14)
+        assert len(touched) == self.family.maps
         fresh.loss(inputs, vision).backward()
         assert {name for name, p in fresh.named_parameters() if p.grad is not None} == trained
 

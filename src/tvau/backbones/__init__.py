@@ -2,12 +2,14 @@
 
 from tvau.backbones.base import Dialog, Inputs, VideoLVLM, VisionPass
 from tvau.backbones.families import FAMILIES, load
+from tvau.backbones.glm import GLM41V, GLM45V, GLM46V
 from tvau.backbones.internvl import InternVL
 from tvau.backbones.llava import LlavaNextVideo, LlavaOneVision, VideoLlava
-from tvau.backbones.qwen import Qwen2VL, Qwen3VL, Qwen25VL, Qwen35
+from tvau.backbones.qwen import Qwen2VL, Qwen3VL, Qwen3VLMoE, Qwen25VL, Qwen35, Qwen35MoE
 from tvau.backbones.smolvlm import SmolVLM
 
 __all__ = [
-    "FAMILIES", "Dialog", "Inputs", "InternVL", "LlavaNextVideo", "LlavaOneVision", "Qwen2VL", "Qwen3VL", "Qwen25VL",
-    "Qwen35", "SmolVLM", "VideoLVLM", "VideoLlava", "VisionPass", "load",
+    "FAMILIES", "GLM41V", "GLM45V", "GLM46V", "Dialog", "Inputs", "InternVL", "LlavaNextVideo", "LlavaOneVision",
+    "Qwen2VL", "Qwen3VL", "Qwen3VLMoE", "Qwen25VL", "Qwen35", "Qwen35MoE", "SmolVLM", "VideoLVLM", "VideoLlava",
+    "VisionPass", "load",
 ]  # fmt: skip

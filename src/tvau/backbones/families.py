@@ -7,16 +7,18 @@ from transformers import PreTrainedConfig
 
 from tvau.backbones.base import VideoLVLM
 from tvau.backbones.checkpoint import Bits, DType, read_config
+from tvau.backbones.glm import GLM41V, GLM45V, GLM46V
 from tvau.backbones.huggingface import HuggingFaceLVLM
 from tvau.backbones.internvl import InternVL
 from tvau.backbones.llava import LlavaNextVideo, LlavaOneVision, VideoLlava
-from tvau.backbones.qwen import Qwen2VL, Qwen3VL, Qwen25VL, Qwen35
+from tvau.backbones.qwen import Qwen2VL, Qwen3VL, Qwen3VLMoE, Qwen25VL, Qwen35, Qwen35MoE
 from tvau.backbones.smolvlm import SmolVLM
 from tvau.errors import BackboneError
 from tvau.shipped import found
 
 FAMILIES: tuple[type[HuggingFaceLVLM], ...] = (
-    Qwen2VL, Qwen25VL, Qwen3VL, Qwen35, LlavaOneVision, LlavaNextVideo, VideoLlava, InternVL, SmolVLM
+    Qwen2VL, Qwen25VL, Qwen3VL, Qwen3VLMoE, Qwen35, Qwen35MoE, GLM41V, GLM45V, GLM46V, LlavaOneVision, LlavaNextVideo,
+    VideoLlava, InternVL, SmolVLM,
 )  # fmt: skip
 
 

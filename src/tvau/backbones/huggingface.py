@@ -54,7 +54,7 @@ class HuggingFaceLVLM(VideoLVLM):
     answer_prefix = ""
     template: ClassVar[Mapping[str, Any]] = {}  # further variables of the chat template
     processor_options: ClassVar[Mapping[str, Any]] = {}  # what only this family's processor takes
-    lora_targets = r".*\.(language_model|text_model)\..*\.(q|k|v|o|gate|up|down)_proj"
+    lora_targets = r"layers\..*\.(q|k|v|o|gate|up|gate_up|down)_proj"  # of the language model
 
     def __init__(
         self,
@@ -89,6 +89,7 @@ class HuggingFaceLVLM(VideoLVLM):
             self.answer_prefix, self.template,
         )  # fmt: skip
         self.lm: Any = read_model(checkpoint, config, dtype, attention, bits, random_weights, options)
+        self.lm.model.get_submodule(self.tower).config.tie_last_hidden_states = False  # else of what lies behind it
         self.vision_size = self.vision_width(config)
         self.size, self.frames = tuple(size) if size else self.native_size(config), frames
         ends = getattr(self.lm.generation_config, "eos_token_id", None)
@@ -150,19 +151,7 @@ class HuggingFaceLVLM(VideoLVLM):
         if self.size and self.size != (height, width):
             video = resize(video, list(self.size), InterpolationMode.BICUBIC, antialias=True)
         questions = [dialog[0]["question"] for dialog in dialogs]
-        metadata = [
-            {"total_num_frames": frames, "fps": f, "frames_indices": list(range(frames)), "duration": frames / f}
-            for f in fps
-        ]
-        made = self.tokens.processor(
-            text=[self.tokens.first(q) for q in questions], videos=list(video), video_metadata=metadata,
-            add_special_tokens=not self.tokens.starts_itself, do_sample_frames=False, do_resize=False,
-            padding=True, padding_side="left", return_tensors="pt", return_offsets_mapping=True,
-            **self.processor_options,
-        )  # fmt: skip
-        inputs = {key: value.to(video.device) for key, value in made.items() if isinstance(value, Tensor)}
-        places = self.tokens.places(inputs, questions)
-        del inputs["offset_mapping"]
+        inputs, places = self.tokens.process(video, questions, fps, self.processor_options)
         inputs |= self.tokens.append(inputs, [self.tokens.tail(dialog) for dialog in dialogs], prompts, places)
         self.tokens.check(inputs, self.visual_tokens(self.lm.config, grid))
         most = context(self.lm.config)
@@ -277,10 +266,11 @@ class HuggingFaceLVLM(VideoLVLM):
     # ---- what is trained ----
 
     def add_lora(self, rank: int, alpha: int, dropout: float = 0.0) -> None:
-        if self.lm._hf_peft_config_loaded:  # that of an earlier task on this backbone
-            self.lm.delete_adapter("default")
+        language = self.lm.get_decoder()
+        if language._hf_peft_config_loaded:  # that of an earlier task on this backbone
+            language.delete_adapter("default")
         if rank:
-            self.lm.add_adapter(
+            language.add_adapter(
                 LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=self.lora_targets)
             )
         for name, weight in self.lm.named_parameters():

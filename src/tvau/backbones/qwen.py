@@ -114,6 +114,12 @@ class Qwen3VL(Qwen2VL):
         return config.vision_config.hidden_size
 
 
+class Qwen3VLMoE(Qwen3VL):
+    """Qwen3-VL with experts: LoRA reaches attention and what every token goes through, not the single experts."""
+
+    family = "qwen3_vl_moe"
+
+
 class Qwen35(Qwen3VL):
     """Qwen3.5: Qwen3-VL's way of video in a language model with recurrent layers. Answers come without thinking.
 
@@ -124,7 +130,7 @@ class Qwen35(Qwen3VL):
     """
 
     family = "qwen3_5"
-    lora_targets = r".*\.language_model\..*\.((q|k|v|o|gate|up|down|out)_proj|in_proj_(qkv|z))"
+    lora_targets = r"layers\..*\.((q|k|v|o|gate|up|down|out)_proj|in_proj_(qkv|z))"
     template: ClassVar[Mapping[str, Any]] = {"enable_thinking": False}
 
     @torch.no_grad()
@@ -140,3 +146,9 @@ class Qwen35(Qwen3VL):
             for some, old in zip(states, kept, strict=False):
                 for i, rows in old.items():
                     some[i][idle] = rows
+
+
+class Qwen35MoE(Qwen35):
+    """Qwen3.5 with experts; LoRA reaches the shared expert, not the single ones."""
+
+    family = "qwen3_5_moe"

@@ -22,6 +22,13 @@ WORDS = "Is there any anomaly in the video?"
 Tail = tuple[list[int], list[bool]]  # ids behind a first question, and whether each is learned
 
 
+class Content(list[dict[str, Any]]):
+    """The parts of a message; a template that prints them whole, as GLM's does an answer, prints their text."""
+
+    def __str__(self) -> str:
+        return "".join(part.get("text", "") for part in self)
+
+
 class DialogTokens:
     """Owns the stream of ids: a history is never rendered again, since templates change what they repeat.
 
@@ -47,11 +54,14 @@ class DialogTokens:
         self.processor: Any = processor
         self.answer_prefix, self.template = answer_prefix, template
         self.tokenizer, self.placeholder = processor.tokenizer, placeholder
-        self.eos_id = self.tokenizer.eos_token_id
+        self.eos_id = self.tokenizer.eos_token_id  # ends an answer
         self.pad_id = self.eos_id if self.tokenizer.pad_token_id is None else self.tokenizer.pad_token_id
         self.name = self.tokenizer.name_or_path
         self._check_words(getattr(processor, f"{modality}_token"))
         self.head, self.foot = self._around_a_question()
+        begin = self._behind_an_answer("?")[0]
+        if begin in self.tokenizer.added_tokens_decoder:  # GLM's and Gemma's answers end where a turn does
+            self.eos_id = begin
 
     @property
     def starts_itself(self) -> bool:
@@ -63,6 +73,32 @@ class DialogTokens:
         if self.processor.video_token in question:
             raise BackboneError(f"{question!r} holds {self.processor.video_token}, which stands for a clip")
         return self.head + question + self.foot
+
+    def process(
+        self, video: Tensor, questions: Sequence[str], fps: Sequence[float], options: Mapping[str, Any]
+    ) -> tuple[Inputs, list[int]]:
+        """Ids of first questions up to their answers, the tower's pixels, and the places of anomaly prompts.
+
+        Args:
+            video: uint8 [B, T, 3, H, W], in the tower's size.
+            questions: the first of each clip.
+            fps: frames a second of each clip.
+            options: what only this family's processor takes.
+        """
+        frames = video.shape[1]
+        metadata = [
+            {"total_num_frames": frames, "fps": f, "frames_indices": list(range(frames)), "duration": frames / f}
+            for f in fps
+        ]
+        made = self.processor(
+            text=[self.first(q) for q in questions], videos=list(video), video_metadata=metadata,
+            add_special_tokens=not self.starts_itself, do_sample_frames=False, do_resize=False,
+            padding=True, padding_side="left", return_tensors="pt", return_offsets_mapping=True, **options,
+        )  # fmt: skip
+        inputs = {key: value.to(video.device) for key, value in made.items() if isinstance(value, Tensor)}
+        places = self.places(inputs, questions)
+        del inputs["offset_mapping"]
+        return inputs, places
 
     def places(self, inputs: Inputs, questions: Sequence[str]) -> list[int]:
         """How many tokens of each clip stand before its question: there anomaly prompts are put in (eq. 14).
@@ -80,7 +116,7 @@ class DialogTokens:
     @lru_cache(maxsize=4096)  # noqa: B019  (one backbone lives as long as the program)
     def following(self, question: str) -> list[int]:
         """End of the last answer, the next question, and the start of its answer."""
-        ids = self.ids(self._render([("user", "?"), ("assistant", MARK), ("user", question)]).split(MARK)[1])
+        ids = self._behind_an_answer(question)
         return ids if ids[0] == self.eos_id else [self.eos_id, *ids]
 
     def answer(self, text: str) -> list[int]:
@@ -179,7 +215,7 @@ class DialogTokens:
         video = self.processor.video_token
         try:
             head, *feet = self._render([("user", MARK)], video=True).split(MARK)
-            self.following("?")
+            self._behind_an_answer("?")
         except Exception as error:  # a template is a program of its own and may raise anything
             why = f"raised {type(error).__name__}: {(str(error) or '?').splitlines()[0]}"
         else:
@@ -191,9 +227,13 @@ class DialogTokens:
             "chat_template.jinja (or chat_template.json) to the folder"
         )
 
+    def _behind_an_answer(self, question: str) -> list[int]:
+        """What the template writes between an answer and the next one."""
+        return self.ids(self._render([("user", "?"), ("assistant", MARK), ("user", question)]).split(MARK)[1])
+
     def _render(self, turns: Sequence[tuple[str, str]], video: bool = False) -> str:
         messages: list[dict[str, Any]] = [
-            {"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns
+            {"role": role, "content": Content([{"type": "text", "text": text}])} for role, text in turns
         ]
         if video:
             messages[0]["content"].insert(0, {"type": "video"})
