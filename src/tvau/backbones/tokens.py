@@ -22,13 +22,6 @@ WORDS = "Is there any anomaly in the video?"
 Tail = tuple[list[int], list[bool]]  # ids behind a first question, and whether each is learned
 
 
-class Content(list[dict[str, Any]]):
-    """The parts of a message; a template that prints them whole, as GLM's does an answer, prints their text."""
-
-    def __str__(self) -> str:
-        return "".join(part.get("text", "") for part in self)
-
-
 class DialogTokens:
     """Owns the stream of ids: a history is never rendered again, since templates change what they repeat.
 
@@ -42,6 +35,10 @@ class DialogTokens:
     Raises:
         BackboneError: the checkpoint's template cannot render a question about a video, or its tokenizer lacks words.
     """
+
+    prints_whole = (
+        False  # whether the template prints an answer whole, as GLM's does, where others go through its parts
+    )
 
     def __init__(
         self,
@@ -215,6 +212,7 @@ class DialogTokens:
         video = self.processor.video_token
         try:
             head, *feet = self._render([("user", MARK)], video=True).split(MARK)
+            self.prints_whole = repr(MARK) in self._render([("user", "?"), ("assistant", MARK)])
             self._behind_an_answer("?")
         except Exception as error:  # a template is a program of its own and may raise anything
             why = f"raised {type(error).__name__}: {(str(error) or '?').splitlines()[0]}"
@@ -233,8 +231,10 @@ class DialogTokens:
 
     def _render(self, turns: Sequence[tuple[str, str]], video: bool = False) -> str:
         messages: list[dict[str, Any]] = [
-            {"role": role, "content": Content([{"type": "text", "text": text}])} for role, text in turns
-        ]
+            {"role": role, "content": text if role == "assistant" and self.prints_whole
+             else [{"type": "text", "text": text}]}
+            for role, text in turns
+        ]  # fmt: skip
         if video:
             messages[0]["content"].insert(0, {"type": "video"})
         return self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **self.template)
