@@ -239,6 +239,23 @@ def glm46v() -> Any:
     return glm("Glm46V", "Glm46V")
 
 
+# ---- VideoLLaMA3 ----
+
+
+def video_llama_3() -> Any:
+    tokenizer = bpe(("<|im_start|>", "<|image_pad|>", "<|video_pad|>"), "<|im_end|>")
+    cut: dict[str, Any] = {"patch_size": 8, "merge_size": 2, **PIXELS}
+    processor = hf.VideoLlama3Processor(
+        image_processor=hf.VideoLlama3ImageProcessor(**cut), tokenizer=tokenizer,
+        video_processor=hf.VideoLlama3VideoProcessor(**cut),
+        chat_template=CHATML.replace("VIDEO", "<|video_pad|>\n").replace("THINK", "false"),
+    )  # fmt: skip
+    return processor, hf.VideoLlama3Config(
+        text_config=text(tokenizer, "qwen2"), vision_config=tower("video_llama_3_vision", 32, 8),
+        image_token_id=number(tokenizer, "<|image_pad|>"), video_token_id=number(tokenizer, "<|video_pad|>"),
+    )  # fmt: skip
+
+
 # ---- towers of one frame size ----
 
 
@@ -293,7 +310,7 @@ def video_llava() -> Any:
     return vicuna("VideoLlava", 32)
 
 
-def internvl() -> Any:
+def internvl(kind: str = "qwen2", **more: Any) -> Any:
     names = {
         "start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>",
         "video_token": "<video>",
@@ -306,10 +323,15 @@ def internvl() -> Any:
         chat_template=CHATML.replace("VIDEO", "<video>\n").replace("THINK", "false"),
     )  # fmt: skip
     return processor, hf.InternVLConfig(
-        text_config=text(tokenizer, "qwen2"), vision_config=tower("internvl_vision", 32, 8),
+        text_config=text(tokenizer, kind, **more), vision_config=tower("internvl_vision", 32, 8),
         image_token_id=number(tokenizer, "<IMG_CONTEXT>"), image_seq_length=4,
         tie_word_embeddings=False,
     )  # fmt: skip
+
+
+def internvl3_5() -> Any:
+    """The same with Qwen3 as language model; to the library and to tvau one family."""
+    return internvl("qwen3", head_dim=16)
 
 
 def smolvlm() -> Any:
@@ -345,6 +367,7 @@ FAMILIES = {
     "llava_onevision": Family(backbones.LlavaOneVision, llava_onevision, (40, 40), (1, 8)),
     "llava_next_video": Family(backbones.LlavaNextVideo, llava_next_video, (48, 48), (1, 8)),
     "video_llava": Family(backbones.VideoLlava, video_llava, (32, 32), (1, 8)),
+    "video_llama_3": Family(backbones.VideoLlama3, video_llama_3, (32, 48), (1, 8)),
     "internvl": Family(backbones.InternVL, internvl, (32, 32), (1, 8)),
     "smolvlm": Family(backbones.SmolVLM, smolvlm, (32, 32), (1, 8)),
 }

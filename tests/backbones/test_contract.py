@@ -1,7 +1,9 @@
 """Every family keeps the contract."""
 
+from dataclasses import replace
+
 from contract import Contract
-from families import FAMILIES
+from families import FAMILIES, internvl3_5
 
 
 class TestQwen2VL(Contract):
@@ -52,8 +54,16 @@ class TestVideoLlava(Contract):
     family = FAMILIES["video_llava"]
 
 
+class TestVideoLlama3(Contract):
+    family = FAMILIES["video_llama_3"]
+
+
 class TestInternVL(Contract):
     family = FAMILIES["internvl"]
+
+
+class TestInternVL35(Contract):
+    family = replace(FAMILIES["internvl"], build=internvl3_5)
 
 
 class TestSmolVLM(Contract):

@@ -170,6 +170,13 @@ def test_glms_answers_end_where_the_next_turn_begins(tmp_path: Path) -> None:
     assert set(ids[learned][-1:].tolist()) <= lvlm.ends
 
 
+def test_videollama_keeps_what_stands_still(tmp_path: Path) -> None:
+    lvlm = opened(write(FAMILIES["video_llama_3"], tmp_path))
+    still = video(1, 1, (32, 48)).expand(-1, 4, -1, -1, -1)
+    inputs = lvlm.prepare(still, [[turn("Where?")]], 0, [1.0])
+    assert (inputs["input_ids"] == lvlm.tokens.placeholder).sum() == 4 * 2 * 3
+
+
 def test_the_pair_around_all_time_steps_is_the_installed_librarys(tmp_path: Path) -> None:
     lvlm = opened(write(FAMILIES["qwen3_vl"], tmp_path))
     inputs = lvlm.prepare(video(1, 6, (64, 96)), [[turn("Where?")]], 0, [1.0])

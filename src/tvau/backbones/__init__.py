@@ -7,9 +7,10 @@ from tvau.backbones.internvl import InternVL
 from tvau.backbones.llava import LlavaNextVideo, LlavaOneVision, VideoLlava
 from tvau.backbones.qwen import Qwen2VL, Qwen3VL, Qwen3VLMoE, Qwen25VL, Qwen35, Qwen35MoE
 from tvau.backbones.smolvlm import SmolVLM
+from tvau.backbones.videollama import VideoLlama3
 
 __all__ = [
     "FAMILIES", "GLM41V", "GLM45V", "GLM46V", "Dialog", "Inputs", "InternVL", "LlavaNextVideo", "LlavaOneVision",
-    "Qwen2VL", "Qwen3VL", "Qwen3VLMoE", "Qwen25VL", "Qwen35", "Qwen35MoE", "SmolVLM", "VideoLVLM", "VideoLlava",
-    "VisionPass", "load",
+    "Qwen2VL", "Qwen3VL", "Qwen3VLMoE", "Qwen25VL", "Qwen35", "Qwen35MoE", "SmolVLM", "VideoLVLM", "VideoLlama3",
+    "VideoLlava", "VisionPass", "load",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ from tvau.errors import BackboneError
 from tvau.files import whole
 
 TOWER = re.compile(rf"(?!{LANGUAGE})model\.")  # tower and projector, by the names of their weights
-SEEN = re.compile(r"pixel|.*_grid_thw$")  # what the tower gets, by the names of `prepare`
+SEEN = re.compile(r"pixel|.*_(grid_thw|merge_sizes|position_ids|per_video)$")  # what the tower gets, by name
 LAYERS = ("deepstack_features",)  # of the library's output: for each layer a tuple over clips
 
 Kept = dict[str, Tensor]  # of one clip, on the CPU: "block.4", and the fields of the library's output by place

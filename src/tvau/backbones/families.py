@@ -13,12 +13,13 @@ from tvau.backbones.internvl import InternVL
 from tvau.backbones.llava import LlavaNextVideo, LlavaOneVision, VideoLlava
 from tvau.backbones.qwen import Qwen2VL, Qwen3VL, Qwen3VLMoE, Qwen25VL, Qwen35, Qwen35MoE
 from tvau.backbones.smolvlm import SmolVLM
+from tvau.backbones.videollama import VideoLlama3
 from tvau.errors import BackboneError
 from tvau.shipped import found
 
 FAMILIES: tuple[type[HuggingFaceLVLM], ...] = (
     Qwen2VL, Qwen25VL, Qwen3VL, Qwen3VLMoE, Qwen35, Qwen35MoE, GLM41V, GLM45V, GLM46V, LlavaOneVision, LlavaNextVideo,
-    VideoLlava, InternVL, SmolVLM,
+    VideoLlava, VideoLlama3, InternVL, SmolVLM,
 )  # fmt: skip
 
 

@@ -32,24 +32,29 @@ class Qwen2VL(HuggingFaceLVLM):
         return config.vision_config.embed_dim  # its hidden_size is that of the language model
 
     @classmethod
+    def joined(cls, config: PreTrainedConfig) -> tuple[int, int]:
+        """How many frames become a time step, and how many patches along a side a visual token."""
+        return config.vision_config.temporal_patch_size, config.vision_config.spatial_merge_size
+
+    @classmethod
     def patches(cls, config: PreTrainedConfig, frames: int, height: int, width: int) -> tuple[int, int, int]:
-        vision = config.vision_config
-        cell = vision.patch_size * vision.spatial_merge_size
+        patch, (times, merge) = config.vision_config.patch_size, cls.joined(config)
+        cell = patch * merge
         if height % cell or width % cell or not height or not width:
             raise BackboneError(
                 f"frames of {height}x{width} pixels do not fit {name(config)}: height and width must be multiples of "
                 f"{cell}, for example {max(round(height / cell), 1) * cell}x{max(round(width / cell), 1) * cell}"
             )
-        if frames < vision.temporal_patch_size or frames % vision.temporal_patch_size:
+        if frames < times or frames % times:
             raise BackboneError(
-                f"clips of {frames} frames do not fit {name(config)}: the tower joins {vision.temporal_patch_size} "
-                "frames, so the number of frames must be a positive multiple of that"
+                f"clips of {frames} frames do not fit {name(config)}: the tower joins {times} frames, so the number "
+                "of frames must be a positive multiple of that"
             )
-        return frames // vision.temporal_patch_size, height // vision.patch_size, width // vision.patch_size
+        return frames // times, height // patch, width // patch
 
     @classmethod
     def visual_tokens(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> int:
-        return prod(grid) // config.vision_config.spatial_merge_size**2
+        return prod(grid) // cls.joined(config)[1] ** 2
 
     def features(self, inputs: Inputs) -> ModelOutput:
         pixels = inputs["pixel_values_videos"].to(self.lm.dtype)
@@ -58,7 +63,7 @@ class Qwen2VL(HuggingFaceLVLM):
         )
 
     def raster(self, hidden: Tensor, inputs: Inputs) -> Tensor:
-        grid, merge = inputs["video_grid_thw"], self.lm.config.vision_config.spatial_merge_size
+        grid, merge = inputs["video_grid_thw"], self.joined(self.lm.config)[1]
         clips, (times, rows, columns), size = len(grid), grid[0].tolist(), hidden.shape[-1]
         blocks = hidden.reshape(clips, times, rows // merge, columns // merge, merge, merge, size)
         return blocks.permute(0, 1, 6, 2, 4, 3, 5).reshape(clips, times, size, rows, columns)
