@@ -153,3 +153,35 @@ def test_videos_too_large_to_decode_are_refused_before(tmp_path: Path, monkeypat
     monkeypatch.setenv("TVAU_MAX_PIXELS", "3000")
     with pytest.raises(DataError, match=r"a\.mp4: its pictures are 48x64 .* more than 3000 pixels"):
         open_video(path)
+
+
+def test_frames_that_do_not_come_are_named_and_the_picture_before_them_stays(tmp_path: Path) -> None:
+    """The time stamps of an mp4 promise what only decoding shows to be lost; windows can be read all the same."""
+    (tmp_path / "videos").mkdir()
+    path = write(tmp_path / "videos" / "a.mp4", frames=40, preset="ultrafast", bf="0")
+    with av.open(str(path)) as given:
+        packets = [packet for packet in given.demux(video=0) if packet.size]
+    content = bytearray(path.read_bytes())
+    for packet in packets[36:]:
+        assert packet.pos is not None
+        content[packet.pos : packet.pos + packet.size] = bytes(packet.size)
+    path.write_bytes(content)
+    truth = plain(path)
+    assert len(truth) == 36
+    with open_video(path) as video:
+        with pytest.warns(UserWarning, match=r"4 of its 40 frames cannot be decoded, frame 36"):
+            read = video.read(range(30, 40))
+        assert torch.equal(read[:6], truth[30:])
+        assert all(torch.equal(late, truth[35]) for late in read[6:])
+        assert torch.equal(video.read([3])[0], truth[3])
+        assert sum(1 for _ in video) == video.frames == len(video.seconds) == 40
+        assert video.missing == 4
+    found = inspect(open_layout("folder", str(tmp_path / "videos")), False)
+    assert found.counts["all missing frames"] == 4
+
+
+def test_pictures_of_an_unknown_kind_are_one_sentence(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", frames=4)
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzz1"))
+    with pytest.raises(DataError, match=r"a\.mp4: there is no video stream in it, only unknown video"):
+        open_video(path)

@@ -2,6 +2,7 @@
 
 from math import dist
 from pathlib import Path
+from typing import Any, cast
 from unittest import mock
 
 import numpy as np
@@ -63,7 +64,8 @@ def task(checkpoint: Path, bank: int) -> NeighbourTask:
 @torch.no_grad()
 def test_only_normal_clips_fill_the_bank_and_a_changed_place_stands_out(checkpoint: Path) -> None:
     clips: Batch = {**batch(8), "name": [f"normal_{i}" for i in range(8)]}
-    clips["mask"][1:] = False
+    clips["labels"][1:] = False
+    cast(Any, clips)["mask"] = [clips["mask"][0], *[None] * 7]  # which clips have a mask decides nothing
     clips["video"] = clips["video"][:1].expand(8, -1, -1, -1, -1).clone()  # the same scene again and again
     model = task(checkpoint, 20)
     own, held = model.gather([clips])

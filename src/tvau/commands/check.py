@@ -107,13 +107,13 @@ def _inspect_video(layout: Layout, split: str, name: str, counts: Counter[str]) 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what it would warn of are faults here
         video = open_video(path, size=(8, 8))
+        total, size = video.frames, video.size
+        video.read([0, total - 1])
     with video:
         yield from (f"{path}: {fault}" for fault in video.faults)
         counts[f"{split} frames"] += video.frames
         if video.missing:
             counts[f"{split} missing frames"] += video.missing
-        total, size = video.frames, video.size
-        video.read([0, total - 1])
     truth = layout.truth(name)
     labels = truth.labels(total)
     if (truth.known and split != "training") or labels.any():

@@ -269,16 +269,16 @@ def is_video(file: Path) -> bool:
     try:
         with open_container(file) as container:
             still = any(name.endswith("_pipe") or name in STILL for name in names(container))
-            streams = container.streams.video
-            return not still and any(not s.disposition & Disposition.attached_pic and s.width for s in streams)
+            stream = None if still else moving(container)
+            return stream is not None and bool(stream.width) and not stream.disposition & Disposition.attached_pic
     except (av.FFmpegError, OSError, ValueError):
         return False
 
 
-def moving(container: InputContainer) -> VideoStream:
-    """The first stream of moving pictures: no cover of an album."""
-    streams = container.streams.video
-    return next((s for s in streams if not s.disposition & Disposition.attached_pic), streams[0])
+def moving(container: InputContainer) -> VideoStream | None:
+    """The first stream of moving pictures, rather than an album's cover; None where there is no decoder for any."""
+    streams = [stream for stream in container.streams.video if stream.codec_context]
+    return min(streams, key=lambda stream: bool(stream.disposition & Disposition.attached_pic), default=None)
 
 
 def names(container: InputContainer) -> set[str]:

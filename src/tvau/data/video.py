@@ -152,6 +152,7 @@ class VideoFile(Video):
         self._reformatter = VideoReformatter()
         self._shown: Frames = iter(())  # what the decoder hands out from here on
         self._threads = "AUTO"
+        self._stands: dict[int, int] = {}  # the picture of each frame where some do not come
         self._open()
         context = self._stream.codec_context
         expect_pixels(path, (context.height, context.width))
@@ -187,11 +188,14 @@ class VideoFile(Video):
                 f"{self.path}: cannot be opened as a video ({error}); the file is truncated (an mp4 ends with its "
                 "index) or not a video. Copy or download it again, or convert it with ffmpeg."
             ) from error
-        if not self._container.streams.video:
-            kinds = ", ".join(sorted({s.type for s in self._container.streams})) or "nothing"
-            raise DataError(f"{self.path}: there is no video stream in it, only {kinds}.")
-        self._stream = moving(self._container)
-        context = self._stream.codec_context
+        stream = moving(self._container)
+        if stream is None:
+            kinds = {"unknown " * (s.codec_context is None) + s.type for s in self._container.streams}
+            raise DataError(
+                f"{self.path}: there is no video stream in it, only {', '.join(sorted(kinds)) or 'nothing'}."
+            )
+        self._stream = stream
+        context = stream.codec_context
         context.thread_type = self._threads
         if torch.utils.data.get_worker_info() is not None:
             context.thread_count = 1  # loader workers already share the cores
@@ -224,6 +228,28 @@ class VideoFile(Video):
         can_seek = whole and self._stream.codec_context.codec.canonical_name not in DEPENDENT
         self._open()
         return by_decoding(packets, sources, can_seek)
+
+    def _recount(self) -> None:
+        """See what there is where the time stamps promised too much; frames keep their numbers and their times.
+
+        For those that do not come the picture before them stays, as players let it stay.
+        """
+        promised, lost = self._index.sources.tolist(), []
+        self._index, self._counted = self._count(self._index.packets, []), True
+        if self._index.frames == self.frames:
+            return
+        last = 0
+        for number, source in enumerate(promised):
+            if (found := self._index.number(source, -1)) < 0:
+                lost.append(number)
+            else:
+                last = found
+            self._stands[number] = last
+        if not lost:
+            return
+        fault = f"{len(lost)} of its {self.frames} frames cannot be decoded, frame {lost[0]} is the first"
+        self.faults, self.missing = [*self.faults, fault], self.missing + len(lost)
+        warnings.warn(f"{self.path}: {fault}; the picture before stands in for each.", stacklevel=3)
 
     def _begin(self, number: int) -> None:
         """Go to a key frame, or to the first frame."""
@@ -260,12 +286,10 @@ class VideoFile(Video):
 
     def _decode(self, indices: Sequence[int]) -> Iterator[Image]:
         for wanted in indices:
-            frame = self._find(wanted)
+            frame = self._find(self._stands.get(wanted, wanted))
             if frame is None and not self._counted:  # the decoder does not do what the time stamps say
-                index, self._counted = self._count(self._index.packets, []), True
-                if index.frames == self.frames:
-                    self._index = index
-                    frame = self._find(wanted)
+                self._recount()
+                frame = self._find(self._stands.get(wanted, wanted))
             if frame is None:
                 raise DataError(
                     f"{self.path}: frame {wanted} of {self.frames} cannot be decoded (the decoder leaves it out); the "

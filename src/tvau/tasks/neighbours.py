@@ -16,7 +16,7 @@ from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.rows import video_key
 from tvau.model import TVAU
 from tvau.tasks.heatmap import Baseline, MapTask
-from tvau.types import Batch, Turn
+from tvau.types import Batch, Turn, having, select
 
 NEIGHBOURS = "nearest neighbours"
 MEDIAN_SCORE = 0.02  # of a normal token, after scaling
@@ -31,7 +31,7 @@ class NeighbourTask(MapTask):
     on a random projection. Different from it: the features are those of the LVLM's own tower, each block's normed by
     its own mean and variance; the distance is not reweighted by the density of the bank.
 
-    There is nothing to fit: `test` runs over the training clips first, takes tokens of those without an abnormal pixel,
+    There is nothing to fit: `test` runs over the training clips first, takes tokens of those that are labelled normal,
     and chooses its `MapRule` on the validation clips as stage 1 does. A fifth of the training videos stays out of the
     bank: by the median and the 99 % quantile of the distances of their tokens, distances are scaled to scores in (0, 1)
     that rise strictly with them, see `scale`. What is random follows the seed of the run.
@@ -75,14 +75,15 @@ class NeighbourTask(MapTask):
         super().on_test_start()
 
     def gather(self, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
-        """Tokens [n, d] of clips without an abnormal pixel: for the bank, and of videos that stay out of it."""
+        """Tokens [n, d] of clips that are known to be normal: for the bank, and of videos that stay out of it."""
         kept: dict[str, list[Tensor]] = {}  # by video
         for batch in batches:
-            moved = self.trainer.strategy.batch_to_device(batch, self.device)
-            tokens = self.tokens(moved).flatten(1, 3)  # [B, T' H' W', d]
-            for own, name, mask in zip(tokens, batch["name"], batch["mask"], strict=True):
-                if not mask.any():
-                    kept.setdefault(name, []).append(own[torch.randperm(len(own))[: self.each].to(own.device)])
+            normal = [row for row in having(batch, "labels") if not batch["labels"][row].any()]
+            if not normal:
+                continue
+            moved = self.trainer.strategy.batch_to_device(select(batch, normal), self.device)
+            for own, name in zip(self.tokens(moved).flatten(1, 3), moved["name"], strict=True):  # [T' H' W', d]
+                kept.setdefault(name, []).append(own[torch.randperm(len(own))[: self.each].to(own.device)])
         names = sorted(kept, key=video_key)  # an order without meaning
         held = set(names[: -(-len(names) // 5)])
         parts = [[part for name in names if (name in held) == out for part in kept[name]] for out in (False, True)]
