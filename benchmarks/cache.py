@@ -2,7 +2,7 @@
 
 nano, clips of 16 frames of 96x160 pixels, batches of 8. Seconds are those of the processor (all threads together), so
 that other work on the machine hardly counts: a training step as it is; the same with the tower's pass from an empty
-cache, which computes and writes; the same with a full one; and what of it is preparing (`prepare`) and the tower.
+cache, which computes and writes; the same with a full one; and their parts.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from tvau.data import UBnormal
 from tvau.data.module import collate
 from tvau.losses import map_loss
 from tvau.tasks import HeatmapTask
-from tvau.types import Batch, Turn, clip_rates
+from tvau.types import Batch
 
 NANO = Path(__file__).parents[1] / "backbones" / "nano"
 
@@ -55,16 +55,18 @@ def main(root: str, count: int) -> None:
         blocks = [1, 2, 4, 6]
         plain, cached = Qwen25VL(str(NANO), blocks=blocks), Qwen25VL(str(NANO), blocks=blocks, cache=folder)
         tasks = [HeatmapTask(plain), HeatmapTask(cached), HeatmapTask(cached)]
+        for task in tasks:
+            task.read()
+        plain.mute()
+        cached.mute()
         step(tasks[0])(batches[0])  # warm
-        ask = [[Turn(task="", question="?", answer="")]] * 8
-        prepared = {id(batch): plain.prepare(batch["video"], ask, 0, clip_rates(batch)) for batch in batches}
         rows = {
             "step without cache": seconds(step(tasks[0]), batches),
             "step, cache empty": seconds(step(tasks[1]), batches),
             "step, cache full": seconds(step(tasks[2]), batches),
-            "of these: prepare": seconds(lambda b: plain.prepare(b["video"], ask, 0, clip_rates(b)), batches),
-            "of these: tower": seconds(lambda b: plain.encode(prepared[id(b)]), batches),
-            "of these: reading the cache": seconds(lambda b: cached.encode(prepared[id(b)]), batches),
+            "of these: pixels": seconds(lambda b: plain.pixels(b["video"]), batches),
+            "of these: pixels and tower": seconds(lambda b: plain.encode({"video": b["video"]}), batches),
+            "of these: reading the cache": seconds(lambda b: cached.encode({"video": b["video"]}), batches),
         }
         size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()) / len(samples)
     print("| | seconds |\n|---|--:|")

@@ -53,7 +53,8 @@ def test_maps_are_those_of_the_equations(decoder: AnomalyHeatmapDecoder, hidden:
 
 def test_the_difference_of_nearly_equal_texts_does_not_cancel() -> None:
     torch.manual_seed(0)
-    decoder = AnomalyHeatmapDecoder(DV, D, BLOCKS, weight=1e4)
+    decoder = AnomalyHeatmapDecoder(DV, D, BLOCKS)
+    decoder.scale(1e4)
     hidden, text = {i: torch.randn(B, T, DV, H, W) for i in BLOCKS}, torch.randn(1, D) + 1e-5 * torch.randn(2, D)
     logit = decoder(hidden, text).logit
     normal, abnormal = normalize(text.double(), dim=-1)
@@ -113,7 +114,8 @@ def test_no_patch_leaves_the_reach() -> None:
     torch.manual_seed(0)
     text = torch.tensor([[3.0, 0.5], [1.0, 0.0]])  # normed: (0.986, 0.164) and (1, 0)
     weight = initial_weight(text, blocks=2, reach=30.0)
-    decoder = AnomalyHeatmapDecoder(DV, 2, BLOCKS, weight=weight)
+    decoder = AnomalyHeatmapDecoder(DV, 2, BLOCKS)
+    decoder.scale(weight)
     assert decoder({i: torch.randn(1, 8, DV, 8, 8) for i in BLOCKS}, text).logit.abs().max() <= 30.0 + 1e-3
     along = torch.nn.functional.normalize(text, dim=-1).diff(dim=0)[0]  # a patch that lies along the difference
     assert 2 * weight * torch.linalg.vector_norm(along).item() == pytest.approx(30.0)
@@ -125,5 +127,6 @@ def test_texts_that_do_not_differ_are_refused() -> None:
 
 
 def test_weights_start_as_told() -> None:
-    decoder = AnomalyHeatmapDecoder(DV, D, BLOCKS, width=3, weight=7.0)
+    decoder = AnomalyHeatmapDecoder(DV, D, BLOCKS, width=3)
+    decoder.scale(7.0)
     assert [w.item() for w in decoder.weights.values()] == pytest.approx([7.0, 7.0])

@@ -73,7 +73,9 @@ def store(task: Task, path: Path) -> Path:
 
 def stage_one(backbone: VideoLVLM, path: Path) -> Path:
     """A checkpoint of an untrained stage 1."""
-    return store(HeatmapTask(backbone), path)
+    task = HeatmapTask(backbone)
+    task.read()
+    return store(task, path)
 
 
 def close(given: Tensor, expected: Tensor) -> None:

@@ -59,12 +59,9 @@ class AnomalyHeatmapDecoder(nn.Module):
         hidden_size: width D of the text features.
         blocks: the blocks that are read, by their 1-based numbers (eq. 4).
         width: hidden width of each block's projection MLP; None: `vision_size`.
-        weight: initial value of each w_i of eq. 6, of which the paper says nothing; see `initial_weight`.
     """
 
-    def __init__(
-        self, vision_size: int, hidden_size: int, blocks: Sequence[int], width: int | None = None, weight: float = 1.0
-    ) -> None:
+    def __init__(self, vision_size: int, hidden_size: int, blocks: Sequence[int], width: int | None = None) -> None:
         super().__init__()
         width = width or vision_size
         self.projections = nn.ModuleDict(
@@ -77,9 +74,13 @@ class AnomalyHeatmapDecoder(nn.Module):
         )
         # AdamW moves a number by about its learning rate a step, which a weight of 40 would not notice. As logarithms
         # the weights move by a share of themselves, 2 % a step at a rate of 0.002, and stay positive.
-        self.log_weights = nn.ParameterDict(
-            {str(i): nn.Parameter(torch.tensor(log(weight) / RELATIVE)) for i in blocks}
-        )
+        self.log_weights = nn.ParameterDict({str(i): nn.Parameter(torch.tensor(0.0)) for i in blocks})
+
+    @torch.no_grad()
+    def scale(self, weight: float) -> None:
+        """Sets every w_i of eq. 6; at first each is 1. See `initial_weight`; the paper says nothing of it."""
+        for number in self.log_weights.values():
+            number.fill_(log(weight) / RELATIVE)
 
     @property
     def weights(self) -> dict[int, Tensor]:

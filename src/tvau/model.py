@@ -67,6 +67,14 @@ class TVAU(nn.Module):
         video = batch["video"]
         grid = self.backbone.grid(video.shape[1], *video.shape[-2:])
         inputs = self.backbone.prepare(video, dialogs, self.places(grid), clip_rates(batch))
+        return self.evidence(inputs, batch)
+
+    def glance(self, batch: Batch) -> Evidence:
+        """What one pass shows where no word is read or said; the language model may be muted."""
+        return self.evidence({"video": batch["video"]}, batch)
+
+    def evidence(self, inputs: Inputs, batch: Batch) -> Evidence:
+        """What tower and decoder see of clips, and the anomaly prompts."""
         vision = self.backbone.encode(inputs)  # eq. 4
         maps = self.decoder(vision.hidden, self.text) if self.decoder else None  # eq. 5-6
         strange = self.familiarity(feature(vision.hidden)) if self.familiarity else None
@@ -85,12 +93,8 @@ class TVAU(nn.Module):
         seen = self.look(batch, batch["turns"])
         return self.backbone.loss(seen.inputs, seen.vision, seen.prompts)
 
-    def glance(self, batch: Batch) -> Evidence:
-        """What one pass shows where no word is read or said."""
-        return self.look(batch, [[Turn(task="", question="?", answer="")] for _ in batch["name"]])
-
     def maps(self, batch: Batch) -> Maps:
-        """The decoder's maps (eq. 6). Needs the decoder."""
+        """The decoder's maps (eq. 6). Needs the decoder; see `glance`."""
         return cast(Maps, self.glance(batch).maps)
 
     def heatmaps(self, batch: Batch) -> Tensor:

@@ -24,7 +24,7 @@ def computed(backbone: Qwen25VL, inputs: Inputs) -> tuple[VisionPass, int]:
     """The pass, and how many of its clips went through the tower."""
     with mock.patch.object(backbone, "features", wraps=backbone.features) as tower:
         seen = backbone.encode(inputs)
-    return seen, sum(len(call.args[0]["input_ids"]) for call in tower.call_args_list)
+    return seen, sum(len(call.args[0]["video"]) for call in tower.call_args_list)
 
 
 def equal(given: VisionPass, expected: VisionPass) -> bool:

@@ -32,6 +32,24 @@ class Parity(Checks):
             compare(record_property, ours[known], lvlm.lm(**theirs).logits[known], ROUNDING)
 
     @torch.no_grad()
+    def test_clips_alone_are_seen_as_beside_words(self, fresh: HuggingFaceLVLM) -> None:
+        inputs = self.ask(fresh, QUESTIONS)
+        pixels, expected = fresh.pixels(inputs["video"]), fresh.encode(inputs)
+        assert pixels
+        assert all(torch.equal(inputs[key], value) for key, value in pixels.items())
+        weights = sum(p.numel() for p in fresh.parameters())
+        fresh.mute()
+        fresh.train(True)
+        left = {name for name, _ in fresh.lm.named_parameters()}
+        assert left
+        assert not [name for name in left if "language_model" in name or "text_model" in name or "lm_head" in name]
+        seen = fresh.encode({"video": inputs["video"]})
+        assert all(torch.equal(seen.hidden[k], expected.hidden[k]) for k in fresh.blocks)
+        fresh.mute(False)
+        assert sum(p.numel() for p in fresh.parameters()) == weights
+        assert torch.equal(fresh(inputs, seen), fresh(inputs, expected))
+
+    @torch.no_grad()
     def test_a_kept_pass_is_the_pass(self, fresh: HuggingFaceLVLM, tmp_path: Path) -> None:
         inputs = self.ask(fresh, QUESTIONS)
         plain = fresh.encode(inputs)
@@ -41,6 +59,8 @@ class Parity(Checks):
             kept = fresh.encode(inputs)
             assert all(torch.equal(kept.hidden[k], plain.hidden[k]) for k in fresh.blocks)
             assert torch.equal(fresh(inputs, kept), fresh(inputs, plain))
+        alone = fresh.encode({"video": inputs["video"]})
+        assert all(torch.equal(alone.hidden[k], plain.hidden[k]) for k in fresh.blocks)
 
     def test_prompts_equal_to_embeddings_of_words_are_these_words(
         self, lvlm: HuggingFaceLVLM, record_property: Note
@@ -78,7 +98,7 @@ class Parity(Checks):
         assert learned == [said[0] + said[1], said[0]]
         with torch.no_grad():
             ours = lvlm.loss(inputs, lvlm.encode(inputs))
-            given = {k: v for k, v in inputs.items() if k != "position_ids"}
+            given = {k: v for k, v in inputs.items() if k not in ("position_ids", "video")}
             each = []  # the library means over all tokens of a batch
             for i in range(2):
                 alone = torch.full_like(inputs["labels"], IGNORE)

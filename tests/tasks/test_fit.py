@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tiny import Demo, stage_one
 from tvau.backbones import Qwen25VL
+from tvau.heatmap_decoder import initial_weight
 from tvau.tasks import DialogTask, HeatmapTask
 from tvau.tasks.base import Task
 
@@ -44,8 +45,9 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Look:
 
     def begin(task: Task, *_: Any) -> None:
         if not look.steps:
-            layers = cast(Any, task.model.backbone).lm.get_decoder().layers
-            layers[0].mlp.register_forward_pre_hook(lambda *_: look.forwards.update(["layer"]))
+            backbone: Any = task.model.backbone  # in stage 1 the language model is out of it
+            decoder = backbone.language.get("model.language_model") or backbone.lm.get_decoder()
+            decoder.layers[0].mlp.register_forward_pre_hook(lambda *_: look.forwards.update(["layer"]))
             for name, module in task.named_modules():
                 if "lora_dropout" in name and isinstance(module, nn.Dropout):
                     module.register_forward_hook(
@@ -114,7 +116,7 @@ def learns(name: str, config: str) -> bool:
     part = name.split(".")[1] if name.startswith("model.") else ""
     if part == "backbone":
         return "lora_" in name
-    return part != "decoder" or config == "heatmap"
+    return part not in ("decoder", "familiarity") or (part == "decoder" and config == "heatmap")
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -140,6 +142,38 @@ def test_what_learns_is_in_training_mode_and_nothing_else(
         assert sum(look.dropped) / len(look.dropped) == pytest.approx(0.5, abs=0.05)
     else:
         assert look.forwards["layer"] == 0
+
+
+def test_stage_one_reads_its_prompts_once_and_then_only_looks(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, left, texts = Qwen25VL.encode_text, set[str](), list[list[str]]()
+    train: Any = HeatmapTask.training_step
+
+    def training_step(task: HeatmapTask, batch: Any, index: int) -> Tensor:
+        left.update(name for name, _ in task.named_parameters())
+        return train(task, batch, index)
+
+    def encode_text(lvlm: Qwen25VL, given: list[str]) -> tuple[Tensor, Tensor]:
+        texts.append(given)
+        return read(lvlm, given)
+
+    def prepare(*_: Any) -> None:
+        raise AssertionError("a token was rendered")
+
+    monkeypatch.setattr(HeatmapTask, "training_step", training_step)
+    monkeypatch.setattr(Qwen25VL, "encode_text", encode_text)
+    monkeypatch.setattr(Qwen25VL, "prepare", prepare)
+    fit(demo, "heatmap")
+    assert len(texts) == 2  # normal and abnormal
+    assert "model.decoder.log_weights.1" in left
+    assert any(".visual." in name for name in left)
+    assert not [name for name in left if "language_model" in name or "lm_head" in name]
+    last = demo.folder / "runs" / "demo" / "heatmap" / "last.ckpt"
+    first = torch.load(last, weights_only=True)["state_dict"]
+    weight = float((10 * first["model.decoder.log_weights.1"]).exp())
+    assert weight == pytest.approx(initial_weight(first["model.text"], 2, 40.0), rel=0.1)
+    fit(demo, "heatmap", f"--ckpt_path={last}", "--trainer.max_steps=3")
+    demo("test", "heatmap", f"--ckpt_path={last}")
+    assert len(texts) == 2  # their features were in the checkpoint
 
 
 def test_checkpointing_keeps_less_until_the_backward_pass(demo: Demo, look: Look) -> None:

@@ -22,7 +22,9 @@ from tvau.types import Batch
 @pytest.fixture
 def task(checkpoint: Path) -> HeatmapTask:
     torch.manual_seed(0)
-    return HeatmapTask(Qwen25VL(str(checkpoint), blocks=[1, 2]), warmup=1)
+    made = HeatmapTask(Qwen25VL(str(checkpoint), blocks=[1, 2]), warmup=1)
+    made.read()
+    return made
 
 
 def clips(seed: int) -> Batch:

@@ -10,7 +10,7 @@ from transformers.utils import ModelOutput
 
 from tvau.types import Turn
 
-Inputs = dict[str, Tensor]  # what `prepare` makes: ids, masks, positions, labels and the tower's pixels
+Inputs = dict[str, Tensor]  # what `prepare` makes: the clips, ids, masks, positions, labels and the tower's pixels
 
 
 @dataclass
@@ -72,7 +72,18 @@ class VideoLVLM(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, inputs: Inputs) -> VisionPass:
-        """One pass of the vision tower (eq. 4)."""
+        """One pass of the vision tower (eq. 4); the clips, uint8 [B, T, 3, H, W] under "video", are all it needs.
+
+        Raises:
+            BackboneError: the tower cannot hold such clips.
+        """
+
+    @abstractmethod
+    def mute(self, muted: bool = True) -> None:
+        """Takes the language model out of the module, so that it costs no device anything, or puts it back.
+
+        In between clips can be encoded, and nothing can be read or said.
+        """
 
     @abstractmethod
     def encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from tvau.errors import BackboneError
 from tvau.files import whole
 
 TOWER = re.compile(rf"(?!{LANGUAGE})model\.")  # tower and projector, by the names of their weights
-SEEN = re.compile(r"pixel|.*_(grid_thw|merge_sizes|position_ids|per_video)$")  # what the tower gets, by name
+SEEN = re.compile(r"video$|pixel|.*_(grid_thw|merge_sizes|position_ids|per_video)$")  # clips, and what the tower gets
 LAYERS = ("deepstack_features",)  # of the library's output: for each layer a tuple over clips
 
 Kept = dict[str, Tensor]  # of one clip, on the CPU: "block.4", and the fields of the library's output by place
@@ -43,14 +43,16 @@ class VisionCache:
     """Passes of one frozen tower, a safetensors file a clip, shared by all runs and processes that use the folder.
 
     A file's name is a digest of all that the tower's result depends on: its weights, its configuration, the clip's
-    pixels, the precision, the kind of device and the version of the library. It holds the blocks that were asked for
-    so far; a run that needs another one computes that clip again and adds it. Clips that are computed beside others
-    than the last time differ by rounding, as they do without a cache; what is read is what was written, bit by bit.
+    frames and what makes pixels of them, the precision, the kind of device and the version of the library. It holds the
+    blocks that were asked for so far; a run that needs another one computes that clip again and adds it. Clips that are
+    computed beside others than the last time differ by rounding, as they do without a cache; what is read is what was
+    written, bit by bit.
 
     Args:
         folder: made if needed; may be deleted at any time.
         lm: the LVLM with its final weights.
-        about: what else the tower's results depend on, such as its attention implementation.
+        about: what else the tower's results depend on, such as its attention implementation and how frames become
+            pixels.
     """
 
     def __init__(self, folder: str, lm: Any, about: str) -> None:
@@ -72,9 +74,9 @@ class VisionCache:
             raise BackboneError(
                 f"cache {self.folder}: the vision tower is being trained, so its passes change; leave `cache` out"
             )
-        count = len(inputs["input_ids"])
-        seen = {k: v.chunk(count) for k, v in inputs.items() if SEEN.match(k) or k == "input_ids"}
-        paths = [self._path({k: v[i] for k, v in seen.items()}) for i in range(count)]
+        video, count = inputs["video"], len(inputs["video"])
+        seen = {k: v.chunk(count) for k, v in inputs.items() if SEEN.match(k)}
+        paths = [self._path(clip) for clip in video]
         kept = [self._read(path, blocks) for path in paths]
         if missing := [i for i, clip in enumerate(kept) if clip is None]:
             with torch.no_grad():
@@ -82,16 +84,13 @@ class VisionCache:
             for i, clip in zip(missing, _split(made, len(missing)), strict=True):
                 kept[i] = clip
                 self._write(paths[i], (self._read(paths[i], ()) or {}) | clip)
-        device = inputs["input_ids"].device
-        return _join([clip for clip in kept if clip is not None], blocks, device)
+        return _join([clip for clip in kept if clip is not None], blocks, video.device)
 
-    def _path(self, clip: Inputs) -> Path:
-        device = clip["input_ids"].device.type
+    def _path(self, clip: Tensor) -> Path:
+        device = clip.device.type
         autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         digest = blake2b(self.tower + f"{device} {autocast}".encode(), digest_size=20)
-        for name, tensor in sorted(clip.items()):
-            if name != "input_ids":
-                _add(digest, name, tensor)
+        _add(digest, "video", clip)
         name = digest.hexdigest()
         return self.folder / name[:2] / f"{name}.safetensors"
 

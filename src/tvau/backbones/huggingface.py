@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 from peft import LoraConfig
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
@@ -102,8 +102,9 @@ class HuggingFaceLVLM(VideoLVLM):
             self.lm.activation_checkpointing_enable({"use_reentrant": False})
             self.lm.disable_input_require_grads()  # gradients reach prompts and LoRA without it
         self.frozen = True
+        self.language: dict[str, nn.Module] = {}  # while it is muted, by its parts' names in `lm`
         self.lm.requires_grad_(False)
-        self.cache = None if cache is None else VisionCache(cache, self.lm, attention)
+        self.cache = None if cache is None else VisionCache(cache, self.lm, f"{attention} {self.seeing()}")
         self.train(False)
 
     # ---- what a family says ----
@@ -146,12 +147,10 @@ class HuggingFaceLVLM(VideoLVLM):
         return self.patches(self.lm.config, frames, *(self.size or (height, width)))
 
     def prepare(self, video: Tensor, dialogs: Sequence[Sequence[Turn]], prompts: int, fps: Sequence[float]) -> Inputs:
-        frames, _, height, width = video.shape[1:]
-        grid = self.grid(frames, height, width)
-        if self.size and self.size != (height, width):
-            video = resize(video, list(self.size), InterpolationMode.BICUBIC, antialias=True)
+        frames, grid = video.shape[1], self.grid(video.shape[1], *video.shape[-2:])
         questions = [dialog[0]["question"] for dialog in dialogs]
-        inputs, places = self.tokens.process(video, questions, fps, self.processor_options)
+        inputs, places = self.tokens.process(self.resized(video), questions, fps, self.as_it_is())
+        inputs["video"] = video
         inputs |= self.tokens.append(inputs, [self.tokens.tail(dialog) for dialog in dialogs], prompts, places)
         self.tokens.check(inputs, self.visual_tokens(self.lm.config, grid))
         most = context(self.lm.config)
@@ -163,6 +162,27 @@ class HuggingFaceLVLM(VideoLVLM):
         inputs["position_ids"] = self.position_ids(inputs)
         return inputs
 
+    # ---- pixels ----
+
+    def resized(self, video: Tensor) -> Tensor:
+        """Clips in the size that the tower sees."""
+        if self.size and self.size != tuple(video.shape[-2:]):
+            video = resize(video, list(self.size), InterpolationMode.BICUBIC, antialias=True)
+        return video
+
+    def as_it_is(self) -> dict[str, Any]:
+        """Options of the library's processors: no frame is left out or resized."""
+        return {"do_sample_frames": False, "do_resize": False, "return_tensors": "pt", **self.processor_options}
+
+    def pixels(self, video: Tensor) -> Inputs:
+        """What the tower gets of clips, the same as `prepare` finds beside their words."""
+        made = self.tokens.processor.video_processor(list(self.resized(video)), **self.as_it_is())
+        return {key: value.to(video.device) for key, value in made.items() if isinstance(value, Tensor)}
+
+    def seeing(self) -> str:
+        """All that decides how clips become pixels."""
+        return f"{self.size} {self.as_it_is()} {self.tokens.processor.video_processor.to_json_string()}"
+
     # ---- the model ----
 
     def encode(self, inputs: Inputs) -> VisionPass:
@@ -171,12 +191,27 @@ class HuggingFaceLVLM(VideoLVLM):
         return self.cache.encode(self.lm, inputs, self.blocks, self._encode)
 
     def _encode(self, inputs: Inputs) -> VisionPass:
+        if len(inputs) == 1:  # nobody has prepared words, and the pixels with them
+            self.grid(inputs["video"].shape[1], *inputs["video"].shape[-2:])
+            inputs = inputs | self.pixels(inputs["video"])
         output = self.features(inputs)
         return VisionPass({k: self.raster(output["hidden_states"][k], inputs) for k in self.blocks}, output)
 
+    def mute(self, muted: bool = True) -> None:
+        if muted and not self.language:
+            parts = (self.lm.get_decoder(), self.lm.get_output_embeddings())
+            self.language = {name: m for name, m in self.lm.named_modules() if any(m is part for part in parts)}
+            for name in self.language:
+                self.lm.set_submodule(name, nn.Identity().eval())
+        elif not muted:
+            for name, part in self.language.items():
+                self.lm.set_submodule(name, part)
+            self.language = {}
+
     def encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        tokens = self.tokens.tokenizer(list(texts), padding=True, return_tensors="pt").to(self.lm.device)
-        hidden = self.lm.get_decoder()(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
+        language = self.lm.get_decoder()
+        tokens = self.tokens.tokenizer(list(texts), padding=True, return_tensors="pt").to(language.device)
+        hidden = language(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
         return hidden.last_hidden_state, tokens["attention_mask"]
 
     def embed(self, ids: Tensor, prompts: Tensor | None) -> Tensor:
@@ -289,7 +324,7 @@ class HuggingFaceLVLM(VideoLVLM):
         if self.frozen:
             for name, module in self.lm.named_modules():
                 module.training = mode and "lora_" in name
-            for layer in self.lm.get_decoder().layers if self.checkpointing else ():
+            for layer in self.lm.get_decoder().layers if self.checkpointing and not self.language else ():
                 layer.training = mode  # the library asks the layer itself; the dropouts inside it stay asleep
         return self
 

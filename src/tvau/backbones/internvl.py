@@ -1,5 +1,6 @@
 """InternVL."""
 
+from torch import Tensor
 from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
@@ -18,6 +19,9 @@ class InternVL(SquareTower):
     @classmethod
     def visual_tokens(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> int:
         return grid[0] * int(grid[1] * config.downsample_ratio) * int(grid[2] * config.downsample_ratio)
+
+    def pixels(self, video: Tensor) -> Inputs:
+        return {"pixel_values": super().pixels(video)["pixel_values_videos"].flatten(0, 1)}
 
     def features(self, inputs: Inputs) -> ModelOutput:
         return self.lm.model.get_image_features(

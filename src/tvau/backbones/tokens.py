@@ -80,7 +80,7 @@ class DialogTokens:
             video: uint8 [B, T, 3, H, W], in the tower's size.
             questions: the first of each clip.
             fps: frames a second of each clip.
-            options: what only this family's processor takes.
+            options: of the library's processor.
         """
         frames = video.shape[1]
         metadata = [
@@ -89,8 +89,8 @@ class DialogTokens:
         ]
         made = self.processor(
             text=[self.first(q) for q in questions], videos=list(video), video_metadata=metadata,
-            add_special_tokens=not self.starts_itself, do_sample_frames=False, do_resize=False,
-            padding=True, padding_side="left", return_tensors="pt", return_offsets_mapping=True, **options,
+            add_special_tokens=not self.starts_itself, padding=True, padding_side="left", return_offsets_mapping=True,
+            **options,
         )  # fmt: skip
         inputs = {key: value.to(video.device) for key, value in made.items() if isinstance(value, Tensor)}
         places = self.places(inputs, questions)

@@ -55,7 +55,7 @@ class SquareTower(HuggingFaceLVLM):
 
     def raster(self, hidden: Tensor, inputs: Inputs) -> Tensor:
         side, patch = self._side(self.lm.config)
-        cells, clips = side // patch, len(inputs["input_ids"])
+        cells, clips = side // patch, len(inputs["video"])
         patches = hidden[:, hidden.shape[1] - cells * cells :]  # without a class token
         grid = patches.reshape(clips, len(hidden) // clips, cells, cells, hidden.shape[-1])
         return grid.permute(0, 1, 4, 2, 3)

@@ -42,6 +42,15 @@ class MapTask(Task):
         self.method, self.baselines = method, list(baselines)
         self.bootstrap, self.merl, self.choices = bootstrap, merl, nn.ModuleDict()
 
+    def setup(self, stage: str) -> None:
+        """From here on nothing is read or said: the language model stays where it is, and goes to no device."""
+        super().setup(stage)
+        self.model.backbone.mute()
+
+    def teardown(self, stage: str) -> None:
+        """The LVLM is whole again."""
+        self.model.backbone.mute(False)
+
     def heatmaps(self, batch: Batch) -> Tensor:
         """The method's heatmaps [B, T, H, W] in [0, 1], at the size of the frames."""
         raise NotImplementedError
@@ -145,29 +154,39 @@ class HeatmapTask(MapTask):
         )
         self.save_hyperparameters(ignore=["backbone"])
         self.positive_weight, self.dice_weight = positive_weight, dice_weight
-        prompts = prompts or {"normal": nested(NORMAL, tuple(levels)), "abnormal": nested(ABNORMAL, tuple(levels))}
-        text = text_features(backbone, prompts)
-        if learned_text:
-            text = torch.randn(2, backbone.hidden_size) * backbone.hidden_size**-0.5
+        self.prompts = prompts or {"normal": nested(NORMAL, tuple(levels)), "abnormal": nested(ABNORMAL, tuple(levels))}
+        self.reach, self.new = reach, start is None
+        drawn = torch.randn(2, backbone.hidden_size) * backbone.hidden_size**-0.5 if learned_text else None
         if start is None:
             self.decoder_options = {"width": width}
-            weight = initial_weight(text, len(backbone.blocks), reach)
-            decoder = AnomalyHeatmapDecoder(backbone.vision_size, backbone.hidden_size, backbone.blocks, width, weight)
+            decoder = AnomalyHeatmapDecoder(backbone.vision_size, backbone.hidden_size, backbone.blocks, width)
         else:
             decoder, _, self.decoder_options = load_decoder(start, backbone)
         self.familiar = familiar
-        self.model = TVAU(backbone, decoder, text=text, familiarity=Familiarity(backbone.vision_size))
-        if learned_text:  # under the buffer's name, so that a checkpoint is read as any other
+        self.model = TVAU(backbone, decoder, familiarity=Familiarity(backbone.vision_size))
+        if drawn is not None:  # under the buffer's name, so that a checkpoint is read as any other
             del self.model.text
-            self.model.text = nn.Parameter(text)
+            self.model.text = nn.Parameter(drawn)
+
+    def read(self) -> None:
+        """The texts' features, and the scale of a new decoder, which depends on them."""
+        model, decoder = self.model, cast(AnomalyHeatmapDecoder, self.model.decoder)
+        if not isinstance(model.text, nn.Parameter):
+            model.text.copy_(text_features(model.backbone, self.prompts))
+        if self.new:
+            decoder.scale(initial_weight(model.text, len(model.backbone.blocks), self.reach))
 
     def heatmaps(self, batch: Batch) -> Tensor:
         """The decoder's heatmaps."""
         return self.model.heatmaps(batch)
 
     def on_fit_start(self) -> None:
-        """Looks at clips of both splits, where the checkpoint that a fit goes on from has not done so."""
+        """Reads the prompts and looks at clips of both splits; a fit that goes on has that from its checkpoint."""
         super().on_fit_start()
+        if not self.trained:
+            self.model.backbone.mute(False)  # as it stands: none of it was moved to a device
+            self.read()
+            self.model.backbone.mute()
         splits: dict[str, ClipDataset] = getattr(getattr(self.trainer, "datamodule", None), "splits", {})
         familiarity = cast(Familiarity, self.model.familiarity)
         if self.familiar and not familiarity.known and {"training", "validation"} <= splits.keys():

@@ -16,7 +16,7 @@ from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.rows import video_key
 from tvau.model import TVAU
 from tvau.tasks.heatmap import Baseline, MapTask
-from tvau.types import Batch, Turn, having, select
+from tvau.types import Batch, having, select
 
 NEIGHBOURS = "nearest neighbours"
 MEDIAN_SCORE = 0.02  # of a normal token, after scaling
@@ -96,8 +96,8 @@ class NeighbourTask(MapTask):
 
     def tokens(self, batch: Batch) -> Tensor:
         """What a token is compared by: [B, T', H', W', d]."""
-        seen = self.model.look(batch, [[Turn(task="", question="?", answer="")] for _ in batch["name"]])
-        blocks = [hidden.movedim(2, -1).float() for hidden in seen.vision.hidden.values()]
+        hidden = self.model.backbone.encode({"video": batch["video"]}).hidden
+        blocks = [block.movedim(2, -1).float() for block in hidden.values()]
         return torch.cat([average(layer_norm(block, block.shape[-1:])) for block in blocks], -1)
 
     def heatmaps(self, batch: Batch) -> Tensor:

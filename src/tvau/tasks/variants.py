@@ -10,7 +10,7 @@ from tvau.backbones.huggingface import HuggingFaceLVLM
 from tvau.errors import DataError
 from tvau.heatmap_decoder import Maps
 from tvau.model import TVAU
-from tvau.types import Batch, Turn, clip_rates, having
+from tvau.types import Batch, having
 
 Variant = Literal["heatmap_video", "true_masks"]
 
@@ -31,9 +31,8 @@ class HeatmapVideo(TVAU):
     def tell(self, maps: Maps | None, batch: Batch) -> Tensor:
         """Visual tokens of the heatmap's frames [B, N, D]."""
         gray = (self.enlarge(cast(Maps, maps), batch).detach() * 255).round().to(torch.uint8)  # [B, T, H, W]
-        unasked = [[Turn(task="", question="?", answer="")]] * len(gray)
         lvlm = cast(HuggingFaceLVLM, self.backbone)
-        inputs = lvlm.prepare(gray[:, :, None].expand(-1, -1, 3, -1, -1), unasked, 0, clip_rates(batch))
+        inputs = lvlm.pixels(gray[:, :, None].expand(-1, -1, 3, -1, -1))
         # `encode` may keep its passes on disk: heatmaps differ from run to run, no other run would read these again
         tokens = lvlm.features(inputs)["pooler_output"]  # [B, N, D], or its parts as a list
         return torch.cat(list(tokens)).reshape(len(gray), -1, lvlm.hidden_size)
