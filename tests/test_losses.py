@@ -35,6 +35,13 @@ def test_right_maps_cost_almost_nothing_and_wrong_ones_much() -> None:
     assert map_loss(-truth, mask) > 10
 
 
+def test_where_nothing_is_abnormal_there_is_no_overlap_to_ask_for() -> None:
+    maps, mask = torch.randn(2, 2, 3, 4), torch.zeros(2, 4, 6, 8, dtype=torch.bool)
+    close(map_loss(maps, mask, dice_weight=9), map_loss(maps, mask, dice_weight=0))
+    mask[1, 0, 0, 0] = True
+    assert map_loss(maps, mask, dice_weight=9) > map_loss(maps, mask, dice_weight=0) + 1
+
+
 def test_clips_without_an_anomaly_have_a_finite_loss_and_gradient() -> None:
     maps = torch.randn(1, 2, 3, 4, requires_grad=True)
     map_loss(maps, torch.zeros(1, 4, 6, 8, dtype=torch.bool)).backward()

@@ -8,9 +8,10 @@ from tvau.heatmap_decoder import enlarge
 
 
 def map_loss(logit: Tensor, mask: Tensor, positive_weight: float = 5.0, dice_weight: float = 0.5) -> Tensor:
-    """Binary cross entropy over the pixels of a clip, plus a soft Dice over them; the mean over clips.
+    """Binary cross entropy over the pixels of a clip, plus a soft Dice over them where it is abnormal; mean over clips.
 
-    A clip's loss does not depend on its neighbours in the batch, so a step may take its clips one by one.
+    A clip's loss does not depend on its neighbours in the batch, so a step may take its clips one by one. Where nothing
+    is abnormal there is no overlap to ask for: a Dice term would only press all logits down, without an end.
 
     Args:
         logit: of the heatmap, [B, T', H', W'].
@@ -23,4 +24,4 @@ def map_loss(logit: Tensor, mask: Tensor, positive_weight: float = 5.0, dice_wei
     entropy = binary_cross_entropy_with_logits(logits, truth, pos_weight=torch.tensor(positive_weight).to(logits))
     score = logits.sigmoid()
     dice = 1 - (2 * (score * truth).sum(1) + 1) / (score.sum(1) + truth.sum(1) + 1)
-    return entropy + dice_weight * dice.mean()
+    return entropy + dice_weight * (dice * truth.any(1)).mean()
