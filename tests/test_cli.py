@@ -62,7 +62,7 @@ def failure(demo: Demo, *args: str, **options: Any) -> str:
 def test_stage_one_stores_the_decoder_alone(heatmap: Path) -> None:
     keys = set(stored(heatmap)["state_dict"])
     assert "model.text" in keys
-    assert all(key == "model.text" or key.startswith("model.decoder.") for key in keys)
+    assert all(key.startswith(("model.text", "model.decoder.", "model.familiarity.")) for key in keys)
 
 
 def test_stage_one_logs_losses_scores_and_pictures(heatmap: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_checkpoint_without_a_rule_for_boxes_still_serves(demo: Demo, heatmap:
 def test_stage_two_stores_what_it_trained_and_no_frozen_weight(dialog: Path, heatmap: Path, checkpoint: Path) -> None:
     state = stored(dialog)["state_dict"]
     parts = {key.split(".")[1] for key in state}
-    assert parts == {"text", "decoder", "encoder", "backbone"}
+    assert parts == {"text", "decoder", "familiarity", "encoder", "backbone"}
     assert all("lora_" in key and "visual" not in key for key in state if key.startswith("model.backbone."))
     first = stored(heatmap)["state_dict"]
     assert all(torch.equal(state[key], value) for key, value in first.items())  # the decoder stays as it came
@@ -229,7 +229,7 @@ def test_a_checkpoint_of_stage_two_is_a_whole_model(demo: Demo, heatmap: Path, t
     state, own = stored(made)["state_dict"], task.state_dict()
     assert all(torch.equal(own[key], value) for key, value in state.items())
     lora = demo("test", "dialog_lora", f"--ckpt_path={made}", "--model.most=2", *run).model
-    assert torch.equal(lora.model.decoder.state_dict()["weights.1"], state["model.decoder.weights.1"])
+    assert torch.equal(lora.model.decoder.state_dict()["log_weights.1"], state["model.decoder.log_weights.1"])
 
 
 def test_nothing_untrained_answers(demo: Demo, heatmap: Path, dialog: Path, videos: Path) -> None:

@@ -98,7 +98,8 @@ def test_stage_one_on_one_small_card(lab: Lab) -> None:
         trainer = lab("fit", data, "heatmap", "one_24gb").trainer
         assert trainer.global_step == 1  # both batches make one step: they are accumulated
         assert (trainer.accumulate_grad_batches, trainer.datamodule.batch_size) == (16, 1)
-        assert {key.split(".")[1] for key in lab.stored(data, "heatmap")["state_dict"]} == {"text", "decoder"}
+        parts = {key.split(".")[1] for key in lab.stored(data, "heatmap")["state_dict"]}
+        assert parts == {"text", "decoder", "familiarity"}
         assert lab.stored(data, "heatmap")["rules"]
 
 
@@ -110,7 +111,7 @@ def test_stage_two_on_one_card(lab: Lab, maps: None, data: str, machine: str) ->
     assert getattr(task.model.backbone.lm, "is_quantized", False) == (machine == "one_24gb" and QUANTIZES)
     state = lab.stored(data, "dialog")["state_dict"]
     tuned = {key: weight for key, weight in state.items() if "lora_B" in key}
-    assert {key.split(".")[1] for key in state} == {"text", "decoder", "encoder", "backbone"}
+    assert {key.split(".")[1] for key in state} == {"text", "decoder", "familiarity", "encoder", "backbone"}
     assert tuned
     assert all(weight.dtype == torch.float32 and weight.abs().sum() > 0 for weight in tuned.values())
 

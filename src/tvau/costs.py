@@ -62,6 +62,9 @@ def cost(preset: dict[str, Any], config: PreTrainedConfig, frame: tuple[int, int
     words = adapter.words[0] + adapter.words[1] * times
     length = tokens + words + encoder.prompts(times) + DIALOG
     weights = weight_bytes(model, one, preset.get("bits"))
+    # stage 1 leaves the language model off the device, unless few bits bind it there
+    language = nn.ModuleList([model.get_decoder(), model.get_output_embeddings()])
+    tower = weights if preset.get("bits") else (_count(model) - _count(language)) * one
     seen = tower_states(adapter, config, grid, blocks, one) * clips
     sizes = layer_sizes(text)
     cache = clips * length * text.num_hidden_layers * 2 * sizes["kv"] * one
@@ -72,7 +75,7 @@ def cost(preset: dict[str, Any], config: PreTrainedConfig, frame: tuple[int, int
     return Cost(
         adapter.family, _count(model), blocks, config.vision_config.num_hidden_layers, grid, tokens, words,
         predict=weights + seen + prefill + cache,
-        heatmap=weights + seen + maps + _count(decoder) * TRAINED,
+        heatmap=tower + seen + maps + _count(decoder) * TRAINED,
         dialog=weights + seen + kept + _count(decoder) * 4
         + (_count(encoder) + lora_parameters(adapter, model)) * TRAINED,
     )  # fmt: skip
