@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tvau.files import sweep, whole, whole_folder
+from tvau.files import clear, sweep, whole, whole_folder
 
 
 def test_a_file_that_was_whole_stays_when_writing_it_again_fails(tmp_path: Path) -> None:
@@ -69,3 +69,22 @@ def test_leftovers_of_the_dead_are_cleared_and_those_of_the_living_stay(tmp_path
     with whole_folder(tmp_path / "v1") as living:
         sweep(tmp_path)
         assert listed(tmp_path) == sorted([living.name, "v0", "v0/first"])
+
+
+def test_what_a_killed_process_left_of_a_file_is_cleared(tmp_path: Path) -> None:
+    code = """
+        import os, signal, sys
+        from pathlib import Path
+        from tvau.files import whole
+        with whole(Path(sys.argv[1]) / "last.ckpt") as temporary:
+            temporary.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    code = "\n".join(line[8:] for line in code.splitlines())
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)]).returncode == -9
+    assert len(listed(tmp_path)) == 1
+    path = tmp_path / "last.ckpt"
+    with whole(path) as living:
+        living.touch()
+        clear(path)
+        assert listed(tmp_path) == [living.name]

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 
@@ -16,6 +17,14 @@ def whole(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def clear(path: Path) -> None:
+    """Removes what `whole` left beside `path` where a process was killed; what a living one writes stays."""
+    for left in path.parent.glob(f".{escape(path.stem)}.*{escape(path.suffix)}"):
+        process = left.name.removeprefix(f".{path.stem}.").removesuffix(path.suffix)
+        if process.isdigit() and not _lives(int(process)):
+            left.unlink(missing_ok=True)
 
 
 MARK = ".tvau."  # begins the names of folders in the making

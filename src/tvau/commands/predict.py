@@ -1,13 +1,14 @@
 """`tvau predict`: short words for LightningCLI's."""
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tvau.errors import OptionError
-from tvau.shell import nearest
+from tvau.shell import said
 from tvau.shipped import LVLM, MODEL, found
 
 CONFIG = "configs/synthetic/predict.yaml"
@@ -17,8 +18,33 @@ SHORT = {
     "--batch-size": "--data.batch_size", "--workers": "--data.num_workers", "--most": "--model.most",
     "--out": "--trainer.callbacks.folder", "--overwrite": "--trainer.callbacks.overwrite",
 }  # fmt: skip
-LONG = ("--backbone", "--questions", "--config", "-c", "--seed_everything", "--help-all", "--print_config")
-ALONE = ("--overwrite", "--help-all", "--print_config")  # flags that need no value
+LONG = ("--backbone", "--questions", "--config", "-c", "--ckpt_path", "--seed_everything", "--help-all",
+        "--print_config")  # fmt: skip
+ALONE = {"--overwrite": "true", "--help-all": None, "--print_config": None}  # flags without a value, and what they say
+
+
+class Words(argparse.ArgumentParser):
+    """The short flags under Lightning's names; what has a dot is Lightning's own, and taken with the word behind it."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        super().__init__(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+        flags = {word.partition("=")[0] for word in words if word.startswith("--")}
+        lightnings = sorted(flag for flag in flags if "." in flag)
+        self.add_argument("videos", nargs="*")
+        for flag, name in [*SHORT.items(), *((long, long) for long in (*LONG, *lightnings))]:
+            spelled = {flag, f"--{flag[2:].replace('-', '_')}"} if flag in SHORT else {flag}
+            options: dict[str, Any] = {"dest": {"-c": "--config"}.get(name, name)}
+            if flag in ALONE:
+                options |= {"action": "store_const", "const": ALONE[flag]}
+            elif flag == "--questions":
+                options["nargs"] = "+"
+            elif flag == "--size":
+                options["type"] = _size
+            self.add_argument(*spelled, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises OptionError."""
+        raise OptionError(f"{said(message, [*SHORT, *LONG])} (see tvau predict --help)")
 
 
 def predict(*words: str) -> Any:
@@ -57,53 +83,25 @@ def translated(words: Sequence[str]) -> list[str]:
     Raises:
         OptionError: no video, a flag that nobody knows, a value that is missing, an LVLM without a checkpoint.
     """
-    videos, flags = split(words)
+    flags = vars(Words(words).parse_intermixed_args(list(words)))
     if "--help-all" in flags:
         return ["--help"]
-    own = not {"--config", "-c"} & {*flags}  # else all settings are somebody's own
-    if own and not videos and "--data.videos" not in flags:
+    if videos := flags.pop("videos", []):
+        flags["--data.videos"] = json.dumps(videos)
+    own = "--config" not in flags  # else all settings are somebody's own
+    if own and "--data.videos" not in flags:
         raise OptionError("name one video or more, or a folder of them (see tvau predict --help)")
-    out = ["--config", found(CONFIG)] if own else []
-    if videos:
-        flags = {"--data.videos": [json.dumps(videos)], **flags}
-    if "--data.size" in flags:
-        flags["--data.size"] = [_size(*flags["--data.size"])]
     if own:
         _choose_model(flags)
     if "--trainer.callbacks.folder" in flags:
         flags.setdefault("--trainer.default_root_dir", flags["--trainer.callbacks.folder"])
-    for name, values in flags.items():
-        out += [name, *values] if name == "--questions" or not values else [f"{name}={values[0]}"]
+    out = ["--config", found(CONFIG)] if own else []
+    for name, value in flags.items():
+        out += [name, *value] if isinstance(value, list) else [name if value is None else f"{name}={value}"]
     return out
 
 
-def split(words: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """The videos, and the words of each flag by its long name: one, of `--questions` all that follow."""
-    videos: list[str] = []
-    flags: dict[str, list[str]] = {}
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        if not word.startswith("-") or Path(word).exists():
-            videos.append(word)
-            continue
-        given, sign, value = word.partition("=")
-        short = given if given in SHORT or given in LONG else given.replace("_", "-")
-        name = SHORT.get(short, given)
-        if name == given and given not in LONG and "." not in given and given not in SHORT.values():
-            raise OptionError(f"{given} is not known here{nearest(given, [*SHORT, *LONG])} (see tvau predict --help)")
-        values = [value] if sign else []
-        while not sign and short not in ALONE and rest and not rest[0].startswith("--"):
-            values.append(rest.pop(0))
-            if name != "--questions":
-                break
-        if not values and short not in ALONE:
-            raise OptionError(f"{given} needs a value (see tvau predict --help)")
-        flags[name] = values or (["true"] if name == SHORT["--overwrite"] else [])
-    return videos, flags
-
-
-def _choose_model(flags: dict[str, list[str]]) -> None:
+def _choose_model(flags: dict[str, Any]) -> None:
     """The model that comes with tvau where none is named; a checkpoint of stage 1 becomes a task without words."""
     if "--ckpt_path" not in flags:
         if other := {"--backbone", "--model.backbone"} & {*flags}:
@@ -113,15 +111,15 @@ def _choose_model(flags: dict[str, list[str]]) -> None:
             )
         print(f"the model that comes with tvau: {MODEL}, which knows the synthetic world only (--ckpt FILE: another)",
               file=sys.stderr)  # fmt: skip
-        flags["--ckpt_path"] = [found(MODEL)]
-    path = flags["--ckpt_path"][0]
+        flags["--ckpt_path"] = found(MODEL)
+    path = flags["--ckpt_path"]
     if Path(path).is_file():
         from tvau.tasks.checkpoints import read_checkpoint
 
         if "heatmap" not in read_checkpoint(path).get("options", {}):
             if asked := {"--questions", "--model.most"} & {*flags}:
                 raise OptionError(f"{path} is of stage 1 and speaks no words: leave {min(asked)} out")
-            flags["--model"] = ["tvau.tasks.HeatmapTask"]
+            flags["--model"] = "tvau.tasks.HeatmapTask"
 
 
 def _size(text: str) -> str:

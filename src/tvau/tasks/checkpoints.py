@@ -14,7 +14,7 @@ from torch import Tensor
 from tvau.backbones import VideoLVLM
 from tvau.errors import CheckpointError
 from tvau.familiarity import Familiarity
-from tvau.files import whole
+from tvau.files import clear, whole
 from tvau.heatmap_decoder import RELATIVE, AnomalyHeatmapDecoder
 from tvau.metrics.boxes import MapRule
 
@@ -37,6 +37,7 @@ class CheckpointFiles(TorchCheckpointIO):
         torch.save(checkpoint, content)
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
+            clear(Path(path))
             with whole(Path(path)) as temporary:
                 temporary.write_bytes(content.getbuffer())
         except OSError as error:
