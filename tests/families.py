@@ -256,6 +256,42 @@ def video_llama_3() -> Any:
     )  # fmt: skip
 
 
+# ---- Gemma ----
+
+GEMMA = """\
+<bos>{% for m in messages %}<|turn>{{ 'model' if m.role == 'assistant' else m.role }}
+{% for c in m.content %}{% if c.type == 'video' %}<|video|>{% elif c.type == 'text' %}{{ c.text }}{% endif %}\
+{% endfor %}<turn|>
+{% endfor %}{% if add_generation_prompt %}<|turn>model
+{% endif %}"""
+
+
+def gemma4() -> Any:
+    """With what either the small or the large ones have: second embeddings, shared keys, frames that see themselves."""
+    names = {
+        "image_token": "<|image|>", "boi_token": "<|image>", "eoi_token": "<image|>", "audio_token": "<|audio|>",
+        "boa_token": "<|audio>", "eoa_token": "<audio|>",
+    }  # fmt: skip
+    tokenizer = bpe(("<bos>", "<|turn>", "<turn|>", "<|video|>"), "<eos>", **names)
+    tokenizer.bos_token = "<bos>"
+    cut: dict[str, Any] = {"patch_size": 4, "pooling_kernel_size": 3}
+    processor = hf.Gemma4Processor(
+        feature_extractor=hf.Gemma4AudioFeatureExtractor(), image_processor=hf.Gemma4ImageProcessor(**cut),
+        tokenizer=tokenizer, video_processor=hf.Gemma4VideoProcessor(**cut), chat_template=GEMMA,
+    )  # fmt: skip
+    more: dict[str, Any] = {
+        "num_hidden_layers": 4, "num_kv_shared_layers": 2, "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "sliding_window": 512, "head_dim": 16, "global_head_dim": 16, "hidden_size_per_layer_input": 8,
+        "vocab_size_per_layer_input": 512, "final_logit_softcapping": 3.0, "use_bidirectional_attention": "vision",
+    }  # fmt: skip
+    vision = tower("gemma4_vision", 0, 4, num_key_value_heads=4, head_dim=8)
+    return processor, hf.Gemma4Config(
+        text_config=text(tokenizer, "gemma4_text", **more), vision_config=vision, audio_config=None,
+        image_token_id=number(tokenizer, "<|image|>"), video_token_id=number(tokenizer, "<|video|>"),
+        audio_token_id=number(tokenizer, "<|audio|>"),
+    )  # fmt: skip
+
+
 # ---- towers of one frame size ----
 
 
@@ -369,5 +405,7 @@ FAMILIES = {
     "video_llava": Family(backbones.VideoLlava, video_llava, (32, 32), (1, 8)),
     "video_llama_3": Family(backbones.VideoLlama3, video_llama_3, (32, 48), (1, 8)),
     "internvl": Family(backbones.InternVL, internvl, (32, 32), (1, 8)),
+    # the library makes of any frame 70 visual tokens, here 7x10; two layers have no k and v of their own
+    "gemma4": Family(backbones.Gemma4, gemma4, (84, 120), (1, 4), maps=24),
     "smolvlm": Family(backbones.SmolVLM, smolvlm, (32, 32), (1, 8)),
 }

@@ -101,6 +101,8 @@ def tower_states(
 
 def layer_sizes(text: PreTrainedConfig) -> dict[str, int]:
     """Widths inside a layer of the language model: queries, keys or values, and the feed-forward part of a token."""
+    if text.is_heterogeneous:  # Gemma's last layer is one of the wide ones
+        text = text.per_layer_config[text.num_hidden_layers - 1]
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     expert, shared = getattr(text, "moe_intermediate_size", None), getattr(text, "shared_expert_intermediate_size", 0)
     if expert:  # those that a token chooses, and those that all share

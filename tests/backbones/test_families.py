@@ -49,7 +49,7 @@ def test_every_family_is_offered() -> None:
 def test_a_checkpoints_model_type_picks_its_adapter(family: str, tmp_path: Path) -> None:
     lvlm = load(str(write(FAMILIES[family], tmp_path)))
     assert type(lvlm) is FAMILIES[family].adapter
-    assert lvlm.name == f"{family}:64x2"
+    assert lvlm.name == f"{family}:64x{4 if family == 'gemma4' else 2}"
 
 
 @pytest.mark.parametrize(

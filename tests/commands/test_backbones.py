@@ -111,6 +111,7 @@ def test_the_table_names_every_preset(root: Path, monkeypatch: pytest.MonkeyPatc
     assert {name: row.split(" | ")[-1].strip(" |") for name, row in rows.items() if not row.endswith("| no |")} == {
         "preset": "confirmed", "nano": "read from it", "qwen2_vl_2b": "sizes and words", "qwen2_5_vl_7b": "sizes",
         "qwen3_vl_4b": "sizes and words", "qwen3_vl_8b": "sizes", "glm4_1v_9b": "sizes",
+        "gemma4_e2b": "sizes",
     }  # fmt: skip
 
 
@@ -120,7 +121,7 @@ def test_the_table_names_every_preset(root: Path, monkeypatch: pytest.MonkeyPatc
     [("Qwen/Qwen2-VL-2B-Instruct", "qwen2_vl/config.json"), ("Qwen/Qwen3-VL-4B-Instruct", "qwen3_vl/config.json"),
      ("Qwen/Qwen2.5-VL-7B-Instruct", "configs/qwen2_5_vl_7b.json"),
      ("Qwen/Qwen3-VL-8B-Instruct", "configs/qwen3_vl_8b.json"),
-     ("zai-org/GLM-4.1V-9B-Thinking", "glm4v/config.json")],
+     ("zai-org/GLM-4.1V-9B-Thinking", "glm4v/config.json"), ("google/gemma-4-E2B-it", "gemma4/config.json")],
 )  # fmt: skip
 def test_confirmed_sizes_are_those_of_the_release(checkpoint: str, file: str, tmp_path: Path) -> None:
     assert "sizes" in PUBLISHED[checkpoint]["confirmed"]
@@ -138,7 +139,7 @@ def test_confirmed_sizes_are_those_of_the_release(checkpoint: str, file: str, tm
         sizes -= {"max_window_layers", "sliding_window"}  # of no effect without use_sliding_window
         sizes -= {key for key in sizes if key.endswith("_token_id") or key.startswith(("output_", "return_"))}
         assert {"num_hidden_layers", "hidden_size"} & sizes
-        assert {k: getattr(ours, k) for k in sizes} == {k: getattr(theirs, k) for k in sizes}
+        assert {k: ours.to_dict()[k] for k in sizes} == {k: theirs.to_dict()[k] for k in sizes}
     ropes = [dict(config.get_text_config().rope_parameters) for config in (given, real)]
     assert ropes[0] == {key: value for key, value in ropes[1].items() if key != "type"}
     assert given.tie_word_embeddings == real.tie_word_embeddings

@@ -14,6 +14,9 @@ from tvau.backbones.tokens import ANOMALY, IGNORE
 class Parity(Checks):
     """The library's own figures."""
 
+    words = (40, 50, 60)
+    rounding = ROUNDING  # where the library's positions are others, since it counts padding
+
     def test_without_prompts_logits_are_the_librarys_own(self, lvlm: HuggingFaceLVLM, record_property: Note) -> None:
         inputs, theirs = self.ask(lvlm), self.library(lvlm, QUESTIONS[:1])
         assert torch.equal(inputs["input_ids"], theirs["input_ids"])
@@ -27,9 +30,9 @@ class Parity(Checks):
         assert torch.equal(inputs["input_ids"], theirs["input_ids"])
         known = inputs["attention_mask"].bool()
         assert not known.all()
-        with torch.no_grad():  # where the library counts padding as positions, they differ by rounding
+        with torch.no_grad():
             ours = lvlm(inputs, lvlm.encode(inputs))
-            compare(record_property, ours[known], lvlm.lm(**theirs).logits[known], ROUNDING)
+            compare(record_property, ours[known], lvlm.lm(**theirs).logits[known], self.rounding)
 
     @torch.no_grad()
     def test_clips_alone_are_seen_as_beside_words(self, fresh: HuggingFaceLVLM) -> None:
@@ -66,7 +69,7 @@ class Parity(Checks):
         self, lvlm: HuggingFaceLVLM, record_property: Note
     ) -> None:
         inputs = self.ask(lvlm, prompts=3)
-        words = torch.tensor([40, 50, 60])
+        words = torch.tensor(self.words)
         spelled = {**inputs, "input_ids": inputs["input_ids"].clone()}
         spelled["input_ids"][inputs["input_ids"] == ANOMALY] = words
         assert torch.equal(lvlm.position_ids(spelled), inputs["position_ids"])

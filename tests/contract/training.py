@@ -56,8 +56,9 @@ class Training(Checks):
         assert all("lora_" in name for name in trained)
         touched = {name.rsplit(".lora_", 1)[0] for name in trained}
         layers = ("lm.model.language_model.layers.", "lm.model.text_model.layers.")
-        # of recurrent layers and of a shared expert: an output a head, or one, so no larger than LoRA itself
-        gates = ("in_proj_a", "in_proj_b", "shared_expert_gate")
+        # of recurrent layers and of a shared expert: an output a head, or one, so no larger than LoRA itself; of
+        # Gemma's second embeddings
+        gates = ("in_proj_a", "in_proj_b", "shared_expert_gate", "per_layer_input_gate", "per_layer_projection")
         assert touched == {n for n in linear if n.startswith(layers) and not n.endswith(gates)}
         assert len(touched) == self.family.maps
         fresh.loss(inputs, vision).backward()

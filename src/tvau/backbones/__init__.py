@@ -2,6 +2,7 @@
 
 from tvau.backbones.base import Dialog, Inputs, VideoLVLM, VisionPass
 from tvau.backbones.families import FAMILIES, load
+from tvau.backbones.gemma import Gemma4
 from tvau.backbones.glm import GLM41V, GLM45V, GLM46V
 from tvau.backbones.internvl import InternVL
 from tvau.backbones.llava import LlavaNextVideo, LlavaOneVision, VideoLlava
@@ -10,7 +11,7 @@ from tvau.backbones.smolvlm import SmolVLM
 from tvau.backbones.videollama import VideoLlama3
 
 __all__ = [
-    "FAMILIES", "GLM41V", "GLM45V", "GLM46V", "Dialog", "Inputs", "InternVL", "LlavaNextVideo", "LlavaOneVision",
-    "Qwen2VL", "Qwen3VL", "Qwen3VLMoE", "Qwen25VL", "Qwen35", "Qwen35MoE", "SmolVLM", "VideoLVLM", "VideoLlama3",
-    "VideoLlava", "VisionPass", "load",
+    "FAMILIES", "GLM41V", "GLM45V", "GLM46V", "Dialog", "Gemma4", "Inputs", "InternVL", "LlavaNextVideo",
+    "LlavaOneVision", "Qwen2VL", "Qwen3VL", "Qwen3VLMoE", "Qwen25VL", "Qwen35", "Qwen35MoE", "SmolVLM", "VideoLVLM",
+    "VideoLlama3", "VideoLlava", "VisionPass", "load",
 ]  # fmt: skip

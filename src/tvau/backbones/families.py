@@ -7,6 +7,7 @@ from transformers import PreTrainedConfig
 
 from tvau.backbones.base import VideoLVLM
 from tvau.backbones.checkpoint import Bits, DType, read_config
+from tvau.backbones.gemma import Gemma4
 from tvau.backbones.glm import GLM41V, GLM45V, GLM46V
 from tvau.backbones.huggingface import HuggingFaceLVLM
 from tvau.backbones.internvl import InternVL
@@ -19,7 +20,7 @@ from tvau.shipped import found
 
 FAMILIES: tuple[type[HuggingFaceLVLM], ...] = (
     Qwen2VL, Qwen25VL, Qwen3VL, Qwen3VLMoE, Qwen35, Qwen35MoE, GLM41V, GLM45V, GLM46V, LlavaOneVision, LlavaNextVideo,
-    VideoLlava, VideoLlama3, InternVL, SmolVLM,
+    VideoLlava, VideoLlama3, InternVL, SmolVLM, Gemma4,
 )  # fmt: skip
 
 

@@ -94,8 +94,9 @@ class HuggingFaceLVLM(VideoLVLM):
         self.size, self.frames = tuple(size) if size else self.native_size(config), frames
         ends = getattr(self.lm.generation_config, "eos_token_id", None)
         self.ends = {self.tokens.eos_id, *(ends if isinstance(ends, list) else [ends] if ends is not None else [])}
-        embeddings: Tensor = self.lm.get_input_embeddings().weight.detach()  # type: ignore[operator]
-        self.prompt_scale = float(embeddings.float().pow(2).mean().sqrt())
+        words: Any = self.lm.get_input_embeddings()
+        self.prompt_scale = float(words.weight.detach().float().pow(2).mean().sqrt())
+        self.prompt_scale *= getattr(words, "scalar_embed_scale", 1.0)  # Gemma's
         self.fingerprint = fingerprint(self.lm)
         self.checkpointing = gradient_checkpointing
         if gradient_checkpointing:
@@ -252,9 +253,13 @@ class HuggingFaceLVLM(VideoLVLM):
         The mean over a clip's tokens, then over clips: what a clip counts for does not depend on its neighbours.
         """
         learned = labels[:, 1:] != IGNORE
-        logits = self.lm.lm_head(last[:, :-1][learned])
+        logits = self.logits(last[:, :-1][learned])
         each = cross_entropy(logits.float(), labels[:, 1:][learned], reduction="none")
         return (each / learned.sum(1, keepdim=True).expand_as(learned)[learned]).sum() / len(labels)
+
+    def logits(self, last: Tensor) -> Tensor:
+        """Logits [..., V] from the last hidden states [..., D]."""
+        return self.lm.lm_head(last)
 
     def loss(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None) -> Tensor:
         return self.answer_loss(self.hidden_states(inputs, vision, prompts)[-1], inputs["labels"])
