@@ -84,6 +84,7 @@ STOPS = {
     "at an epoch's end, balanced": (("heatmap", BALANCED), "training_step", 3),
     "in its validation": (("heatmap", PLAIN), "validation_step", 1),
     "between two steps' batches": (("heatmap", PLAIN, "--trainer.accumulate_grad_batches=2"), "training_step", 4),
+    "stage 2, between two steps' batches": ((*DIALOG, "--trainer.accumulate_grad_batches=2"), "training_step", 4),
     "stage 2, in an epoch": (DIALOG, "training_step", 2),
     "stage 2, at an epoch's end": (DIALOG, "training_step", 3),
 }
