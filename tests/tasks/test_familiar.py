@@ -6,10 +6,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 
 from tiny import Demo
+from tvau.backbones import load as load_lvlm
+from tvau.data import VideoFolder
 from tvau.familiarity import FOREIGN
+from tvau.shipped import MODEL, path
 from tvau.tasks.checkpoints import read_checkpoint
+from tvau.tasks.dialog import load
+from tvau.world import BENCHMARK, write
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +70,21 @@ def test_the_test_says_how_much_of_a_split_is_foreign(demo: Demo) -> None:
     demo("test", "dialog", f"--ckpt_path={demo.folder / 'runs' / 'demo' / 'dialog' / 'last.ckpt'}")
     results = json.loads((demo.folder / "runs" / "demo" / "dialog" / "test.json").read_text())
     assert all(0 <= split["foreign"] <= 1 for split in results["tvau"].values())
+
+
+def test_the_model_that_comes_with_tvau_calls_real_video_foreign_and_its_own_world_not(
+    real_data: Path, tmp_path: Path
+) -> None:
+    write(tmp_path / "world", {"unseen_scenes": 2, "open_set": 2}, seed=5, progress=False, splits=BENCHMARK)
+    model = load(str(path(MODEL)), load_lvlm(str(path("backbones/nano")), blocks=[1, 2, 4, 6]))
+
+    def far(folder: Path, stride: int) -> list[float]:
+        data = VideoFolder(str(folder), stride=stride, batch_size=1, num_workers=0)
+        data.setup("predict")
+        with torch.no_grad():
+            seen = [model.glance(batch).strange for batch in data.predict_dataloader()]
+        return [float(strange) for strange in seen if strange is not None]
+
+    own = [distance for scene in sorted((tmp_path / "world").glob("Scene*")) for distance in far(scene, 1)]
+    assert len(own) == 8
+    assert max(own) < FOREIGN < min(far(real_data / "clips", 12))
