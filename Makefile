@@ -36,7 +36,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 define PLAN
-The whole chain on synthetic video, about 15 minutes on 2 cores. What is done is not done again.
+The whole chain on synthetic video, about 12 minutes on 2 cores. What is done is not done again.
   world      draws 432 videos into $(WORLD)
   heatmap    stage 1 learns the heatmaps
   dialog     stage 2 learns to speak about them; beside it LoRA alone, the baseline
@@ -47,7 +47,7 @@ The whole chain on synthetic video, about 15 minutes on 2 cores. What is done is
 endef
 export PLAN
 
-demo: $(READY) ## The whole chain on synthetic video: data, both stages, scores, report (about 15 minutes on 2 cores)
+demo: $(READY) ## The whole chain on synthetic video: data, both stages, scores, report (about 12 minutes on 2 cores)
 	@echo "$$PLAN"
 	@$(MAKE) --no-print-directory --jobs=2 $(STEPS)/predict $(STEPS)/test_lora $(STEPS)/test_heatmap
 	$(TVAU) report $(DEMO)
