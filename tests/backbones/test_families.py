@@ -240,7 +240,7 @@ def test_a_folder_without_a_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["backbones/nano", "backbones/absent", "./nano", "../some/model", "here/absent", "nano", "qwen2_5_vl_7b",
+    "name", ["backbones/absent", "./nano", "../some/model", "here/absent", "nano", "qwen2_5_vl_7b",
              "owner/model/part", "presets/mine.yaml"],
 )  # fmt: skip
 def test_a_name_that_looks_like_a_path_is_never_looked_up(

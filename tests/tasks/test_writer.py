@@ -141,7 +141,7 @@ def test_overlapping_windows_give_their_mean(tmp_path: Path) -> None:
     starts = (0, 4, 6)  # of windows of four frames, two apart: 4, 6 and 8, 10 are seen twice, 6 to 10 by the last two
     for row, start in enumerate(starts):
         batch: Any = {"video": torch.zeros(1, 4, 3, 8, 12), "fps": [5.0], "frames": start + torch.arange(0, 8, 2)[None]}
-        outputs = {"logits": logits[row : row + 1], "scores": scores[row : row + 1], "turns": [[]]}
+        outputs = {"logits": logits[row : row + 1], "scores": scores[row : row + 1], "turns": [[]], "strange": None}
         seen.add(batch, outputs, 0)
     large = interpolate(logits[:, None], (4, 8, 12), mode="trilinear")[:, 0].sigmoid()  # [window, T, H, W]
     expected: dict[int, list[tuple[torch.Tensor, torch.Tensor]]] = {}
@@ -161,7 +161,7 @@ def test_overlapping_windows_give_their_mean(tmp_path: Path) -> None:
 
 def test_memory_does_not_grow_with_the_number_of_windows(tmp_path: Path) -> None:
     seen = Seen(tmp_path)
-    outputs = {"logits": torch.zeros(1, 8, 24, 42), "scores": torch.zeros(1, 16), "turns": [[]]}
+    outputs = {"logits": torch.zeros(1, 8, 24, 42), "scores": torch.zeros(1, 16), "turns": [[]], "strange": None}
     tracemalloc.start()
     for window in range(60):  # 960 frames of 336x588: 760 MB of heatmaps, 2 MB of logits
         frames = torch.arange(16)[None] + 16 * window
