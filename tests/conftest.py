@@ -1,6 +1,7 @@
 """What all tests share: no network, one thread, and the real data where a machine has it."""
 
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports transformers: a test never waits for a hub
@@ -12,6 +13,7 @@ import torch
 
 from writers import frame_folder, video, world  # noqa: F401  (fixtures)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # commands in the background of a shell are deaf to Ctrl-C
 # the same examples on every machine, and none that fails because the machine is busy
 hypothesis.settings.register_profile("tvau", deadline=None, derandomize=True, database=None, max_examples=50)
 hypothesis.settings.load_profile("tvau")

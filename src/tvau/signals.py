@@ -75,9 +75,10 @@ def deaf() -> Iterator[None]:
         signal.signal(signal.SIGINT, earlier)
 
 
-def end_quietly() -> None:
-    """For a worker: SIGTERM, by which a pool ends its workers, lets it remove what it has half written."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+def ignore() -> None:
+    """For a worker that its parent ends in good order: it hears none of the signals that may reach a whole group."""
+    for number in CAUGHT:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Children:

@@ -74,7 +74,7 @@ def test_a_stopped_synth_leaves_nobody_and_nothing_half_made(tmp_path: Path, num
             os.killpg(synth.pid, number)
         else:
             synth.send_signal(number)
-        said = synth.communicate()[1]
+        said = synth.communicate(timeout=120)[1]
         assert synth.returncode == 128 + number
         assert "Traceback" not in said
         assert f"stopped by {number.name}" in said
@@ -113,7 +113,7 @@ def test_a_stopped_table_leaves_no_training_that_another_deletes(
     training = int(pid.read_text())
     (run / "half").touch()
     table.send_signal(number)
-    said = table.communicate()[1]
+    said = table.communicate(timeout=120)[1]
     if number != signal.SIGKILL:
         assert table.returncode == 128 + number
         assert "Traceback" not in said

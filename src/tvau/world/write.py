@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from fractions import Fraction
 from multiprocessing import get_context
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from tvau.errors import DataError
 from tvau.files import whole
 from tvau.language import anomaly_turns
-from tvau.signals import deaf, end_quietly
+from tvau.signals import deaf, ignore
 from tvau.world.facts import surroundings, targets, visible
 from tvau.world.kinds import kinds_of
 from tvau.world.plan import Plan, abnormal, plan
@@ -53,11 +54,16 @@ def write(
     bar = tqdm(total=len(todo), initial=len(todo) - len(waiting), desc="synthetic videos", disable=not progress)
     with bar:
         if workers > 1 and len(waiting) > 1:
-            with deaf():
-                pool = get_context("spawn").Pool(min(workers, len(waiting)), _quiet)
-            with pool:  # ends its workers when it is left, whatever the reason
-                for _ in pool.imap_unordered(_make, waiting):
-                    bar.update()
+            with ProcessPoolExecutor(min(workers, len(waiting)), get_context("spawn"), _begin) as pool:
+                with deaf():
+                    begun = [pool.submit(_make, item) for item in waiting]
+                try:
+                    for done in as_completed(begun):
+                        done.result()
+                        bar.update()
+                except BaseException:  # the videos in hand are finished, no other is begun
+                    pool.shutdown(cancel_futures=True)
+                    raise
         else:
             for item in waiting:
                 _make(item)
@@ -65,8 +71,8 @@ def write(
     _index(root, todo, seed, splits)
 
 
-def _quiet() -> None:
-    end_quietly()
+def _begin() -> None:
+    ignore()
     cv2.setNumThreads(1)
 
 
