@@ -62,7 +62,7 @@ def test_blocks_are_the_papers_at_the_same_relative_depths(depth: int, blocks: t
 def test_an_unknown_type_names_those_that_are_known(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llava"}')
     with pytest.raises(
-        BackboneError, match=r"is a llava model: expected one of qwen2_vl, .* smolvlm; docs/extend/lvlm.md"
+        BackboneError, match=r"is a llava model: expected one of qwen2_vl, .* smolvlm, gemma4; docs/extend/lvlm.md"
     ):
         load(str(tmp_path))
     with pytest.raises(BackboneError, match=r"is a llava model, SmolVLM takes smolvlm: tvau.backbones.load"):
