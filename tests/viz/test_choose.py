@@ -12,7 +12,7 @@ from PIL import Image, ImageSequence
 
 from tvau.errors import DataError
 from tvau.language import FLOW
-from tvau.viz.cases import save_case
+from tvau.viz.cases import load_cases, save_case
 from tvau.viz.choose import choose, described, found, precision, verdict
 from tvau.viz.report import Case
 from tvau.viz.sentences import sentences
@@ -48,6 +48,14 @@ def test_described_needs_yes_class_and_action() -> None:
     assert not described(clip(said=WALKS))
     assert not described(clip(said="No, there is no anomaly."))
     assert described(clip(said=RUNS.replace("red", "green")))  # colours do not count here
+
+
+def test_what_another_run_said_is_not_held_against_a_clip(tmp_path: Path) -> None:
+    for folder, said in (("ours", RUNS), ("theirs", WALKS)):
+        save_case(tmp_path / folder, clip(said=said))
+    (beside,) = load_cases(tmp_path / "ours", [("theirs", tmp_path / "theirs")])
+    assert [said for _, said, _ in beside.beside] == [WALKS]
+    assert described(beside)
 
 
 @pytest.mark.parametrize(

@@ -36,16 +36,18 @@ def load_cases(folder: Path, others: Sequence[tuple[str, Path]] = ()) -> list[Ca
     for path in sorted(folder.glob("*.npz")):
         arrays, words = _read(path)
         turns = [(question, answer, reference) for question, answer, reference in words["turns"]]
+        beside = []
         for method, other in others:
             if (other / path.name).is_file():
                 said = _read(other / path.name)[1]["turns"]
-                turns += [(f"{question} [{method}]", answer, reference) for question, answer, reference in said]
+                beside += [(f"{question} [{method}]", answer, reference) for question, answer, reference in said]
         cases.append(
             Case(
                 name=f"{words['name']}, frames {arrays['frames'][0]}-{arrays['frames'][-1]}", split=words["split"],
                 frames=arrays["frames"], pictures=arrays["pictures"],
                 heatmaps=arrays.get("heatmaps", np.zeros(arrays["pictures"].shape[:3], np.float32)),
                 mask=arrays.get("mask"), scores=arrays["scores"], turns=turns, labels=arrays.get("labels"),
+                beside=beside,
             )
         )  # fmt: skip
     return cases

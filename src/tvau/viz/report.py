@@ -86,6 +86,7 @@ class Case:
     turns: Sequence[tuple[str, str, str]] = ()  # question, answer, reference ("" where unknown)
     others: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)  # scores [T] of other methods
     why: str = ""  # for what reason it is shown
+    beside: Sequence[tuple[str, str, str]] = ()  # what other runs said, as in `turns`
 
 
 @dataclass(frozen=True)
