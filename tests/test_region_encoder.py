@@ -117,6 +117,17 @@ def test_what_is_left_out_has_no_weights_and_the_rest_learns(parts: Sequence[Par
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
 
 
+@pytest.mark.parametrize("parts", [tuple(KINDS), ("base",), ("base", "global"), ("region",)], ids="+".join)
+def test_base_prompts_once_stand_in_front_and_the_rest_is_what_it_was(parts: Sequence[Part]) -> None:
+    whole, made = encoder(parts=parts), encoder(parts=parts, base_once=True)
+    made.load_state_dict(whole.state_dict())
+    rows = whole(maps()).unflatten(1, (T - 1, -1))
+    base = 10 if "base" in parts else 0
+    expected = torch.cat([rows[:, 0, :base], rows[:, :, base:].flatten(1, 2)], 1)
+    assert made.prompts(T) == expected.shape[1]
+    close(made(maps()), expected)
+
+
 def test_the_order_of_the_kinds_is_the_papers() -> None:
     assert torch.equal(encoder(parts=["global", "base"])(maps()), encoder(parts=["base", "global"])(maps()))
 

@@ -88,6 +88,8 @@ class RegionAwareAnomalyEncoder(nn.Module):
         base: N_base of eq. 13.
         scale: root mean square of a prompt at the start; the language model's own token embeddings are the measure.
         parts: kinds of prompts; all three are the paper's, fewer are an ablation. Their order is always eq. 13's.
+        base_once: the base prompts, which are the same at every step, stand once in front of all steps. Ours: it leaves
+            N_base + 10(T' - 1) prompts of the paper's (N_base + 10)(T' - 1) for the language model to read.
 
     Raises:
         OptionError: `parts` and `base` leave no prompt.
@@ -101,11 +103,14 @@ class RegionAwareAnomalyEncoder(nn.Module):
         base: int = 10,
         scale: float = 1.0,
         parts: Sequence[Part] = PARTS,
+        base_once: bool = False,
     ) -> None:
         super().__init__()
         self.view = view
-        self.each = sum({"base": base, "region": REGIONS**2, "global": 1}[part] for part in set(parts))
-        if not self.each:
+        counts = {"base": base, "region": REGIONS**2, "global": 1}
+        self.once = base if base_once and "base" in parts else 0
+        self.each = sum(counts[part] for part in set(parts)) - self.once  # prompts of a step
+        if not self.once + self.each:
             raise OptionError(
                 f"parts {list(parts)} with base {base} leave no anomaly prompt: keep one of {', '.join(PARTS)}, or set "
                 "view to null for the LVLM alone"
@@ -130,8 +135,8 @@ class RegionAwareAnomalyEncoder(nn.Module):
         self.base = nn.Parameter(torch.randn(base, hidden_size)) if "base" in parts else None
 
     def prompts(self, times: int) -> int:
-        """Number N of prompts for T' maps: (T' - 1)(N_base + 9 + 1), less the parts that are left out."""
-        return (times - 1) * self.each
+        """Number N of prompts for T' maps: (T' - 1)(N_base + 9 + 1), less what is left out."""
+        return self.once + (times - 1) * self.each
 
     def follow(self) -> None:
         """Takes what was seen since the last call into the running statistics; once after each optimizer step."""
@@ -151,11 +156,14 @@ class RegionAwareAnomalyEncoder(nn.Module):
         batch, steps = seen.shape[:2]
         features = self.convolutions(seen.flatten(0, 1))  # eq. 10, [B(T'-1), C_h, H', W']
         prompt = []  # eq. 13
-        if self.base is not None:
+        if self.base is not None and not self.once:
             prompt.append(self.base.expand(batch * steps, -1, -1))
         if self.region is not None and self.place is not None:
             grid = adaptive_avg_pool2d(features, REGIONS).flatten(2).mT.flatten(0, 1)  # [B(T'-1)9, C_h]
             prompt.append(self.region(grid).unflatten(0, (-1, REGIONS**2)) + self.place)  # eq. 11, [B(T'-1), 9, D]
         if self.overall is not None:
             prompt.append(self.overall(features.mean((2, 3)))[:, None])  # eq. 12, [B(T'-1), 1, D]
-        return self.scale * torch.cat(prompt, 1).reshape(batch, steps * self.each, -1)
+        found = [torch.cat(prompt, 1).reshape(batch, steps * self.each, -1)] if prompt else []
+        if self.base is not None and self.once:
+            found.insert(0, self.base.expand(batch, -1, -1))
+        return self.scale * torch.cat(found, 1)

@@ -19,7 +19,9 @@ from tvau.heatmap_decoder import RELATIVE, AnomalyHeatmapDecoder
 from tvau.metrics.boxes import MapRule
 
 # options of the tasks that say what a model is made of, not how it is trained or asked
-MADE_OF = ("view", "variant", "channels", "base", "parts", "lora_rank", "lora_alpha", "learned_text", "width")
+MADE_OF = (
+    "view", "variant", "channels", "base", "parts", "base_once", "lora_rank", "lora_alpha", "learned_text", "width",
+)  # fmt: skip
 
 
 class CheckpointFiles(TorchCheckpointIO):

@@ -39,7 +39,8 @@ class DialogTask(Task):
         variant: an ablation that tells the LVLM of anomalies in another way: "heatmap_video" (the heatmap as a second
             video in place of the region encoder, needs `heatmap`) or "true_masks" (the region encoder sees the true
             masks, an upper bound; without `heatmap` the test gives no scores of heatmaps). See `tasks/variants.py`.
-        channels, base, parts: C_h, N_base and the kinds of prompts of the region encoder.
+        channels, base, parts, base_once: C_h, N_base and the kinds of prompts of the region encoder, and whether base
+            prompts stand once or, as in the paper, at every step.
         lora_rank, lora_alpha, lora_dropout: of LoRA on the language model; rank 0: none.
         questions: what `predict` asks; the default is the paper's dialog flow.
         most: tokens an answer has at most.
@@ -62,6 +63,7 @@ class DialogTask(Task):
         channels: int = 64,
         base: int = 10,
         parts: Sequence[Part] = PARTS,
+        base_once: bool = False,
         lora_rank: int = 16,
         lora_alpha: int = 32,
         lora_dropout: float = 0.0,
@@ -90,7 +92,7 @@ class DialogTask(Task):
             raise OptionError(f"{asked} without heatmap: give a checkpoint of stage 1 (--model.heatmap)")
         if view is not None and variant != "heatmap_video" and (decoder or variant):
             scale = backbone.prompt_scale
-            encoder = RegionAwareAnomalyEncoder(backbone.hidden_size, view, channels, base, scale, parts)
+            encoder = RegionAwareAnomalyEncoder(backbone.hidden_size, view, channels, base, scale, parts, base_once)
         self.method = OURS if encoder or variant else "lvlm"
         self.model = VARIANTS[variant](backbone, decoder, encoder, text, familiarity)
         backbone.add_lora(lora_rank, lora_alpha, lora_dropout)
