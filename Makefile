@@ -32,7 +32,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  f"tvau needs Python 3.11 or newer, this is {sys.version.split()[0]}; give another: make setup PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev,docs,notebooks]' --constraint constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev,docs,notebooks,ui]' --constraint constraints.txt
 	@touch $@
 
 define PLAN
