@@ -62,6 +62,47 @@ class Dialogs(Checks):
         compare(record_property, dialog.logits, lvlm(whole, vision)[:, -1], ROUNDING)
 
     @torch.no_grad()
+    def test_an_answer_goes_on_behind_a_given_beginning(self, lvlm: HuggingFaceLVLM, record_property: Note) -> None:
+        inputs = self.ask(lvlm)
+        vision = lvlm.encode(inputs)
+        lean = lvlm.lean(lvlm.start(inputs, vision))
+        dialog = lvlm.start(inputs, vision)
+        self.say(lvlm, dialog, "Yes, somebody")  # token by token
+        expected: list[int] = []
+        for _ in range(3):
+            expected.append(int(dialog.logits.argmax()))
+            lvlm.feed(dialog, torch.tensor([[expected[-1]]]), torch.tensor([[1]]))
+        begun = lvlm.start(inputs, vision)
+        compare(record_property, lvlm.lean(begun), lean, ROUNDING)
+        said = lvlm.generate(begun, 1, ["Yes, somebody"])
+        assert said[0].startswith("Yes, somebody")
+        said = lvlm.generate(begun, 2)  # goes on where it was
+        assert begun.said == [lvlm.tokens.answer("Yes, somebody") + expected]
+        assert said == [lvlm.tokens.read(begun.said[0])]
+        compare(record_property, begun.logits, dialog.logits, ROUNDING)
+        whole = lvlm.prepare(self.clips(), [[turn(QUESTIONS[0], "Yes")]], 0, [FPS])
+        yes, no = (lvlm.tokens.answer(word) for word in ("Yes", "No"))
+        shared = next(i for i, (a, b) in enumerate(zip(yes, no, strict=False)) if a != b)
+        before = lvlm(whole, vision)[0, -2 - len(yes) + shared]  # the answer's end stands last
+        compare(record_property, lean[0], before[yes[shared]] - before[no[shared]], ROUNDING)
+
+    @torch.no_grad()
+    def test_who_sits_a_question_out_is_as_if_it_had_not_been_asked(
+        self, fresh: HuggingFaceLVLM, record_property: Note
+    ) -> None:
+        clips, first = self.clips(2), list(QUESTIONS)
+        dialog = fresh.start(inputs := self.ask(fresh, first), fresh.encode(inputs))
+        fresh.generate(dialog, 2, ["No, there is no anomaly.", "Yes"])
+        fresh.ask(dialog, [None, "Who?"])
+        assert fresh.generate(dialog, 2)[0] == ""
+        fresh.ask(dialog, ["Where?", "Where?"])
+        inputs = fresh.prepare(clips[:1], [[turn(first[0])]], 0, [FPS])
+        alone = fresh.start(inputs, fresh.encode(inputs))
+        fresh.generate(alone, 2, ["No, there is no anomaly."])
+        fresh.ask(alone, ["Where?"])
+        compare(record_property, dialog.logits[:1], alone.logits, ROUNDING)
+
+    @torch.no_grad()
     def test_the_tower_runs_once_for_a_whole_dialog(self, lvlm: HuggingFaceLVLM, record_property: Note) -> None:
         runs = []
         hook = self.tower(lvlm).register_forward_hook(lambda *_: runs.append(1))

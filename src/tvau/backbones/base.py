@@ -29,6 +29,8 @@ class Dialog:
     mask: Tensor  # [B, L] 1 where a token was fed, 0 where padding
     position: Tensor  # [B, 1] or [3, B, 1], position of the last token fed
     logits: Tensor  # [B, V] after the last token fed
+    said: list[list[int]]  # tokens of each clip's answer to the last question, so far
+    asked: list[bool]  # whether a clip was asked at all; the others sit that question out
 
 
 class VideoLVLM(nn.Module, ABC):
@@ -105,15 +107,36 @@ class VideoLVLM(nn.Module, ABC):
         """Feeds video, prompts and the first question."""
 
     @abstractmethod
-    def ask(self, dialog: Dialog, questions: Sequence[str]) -> None:
-        """Feeds the next question of each clip, after `generate` has answered the last one."""
+    def ask(self, dialog: Dialog, questions: Sequence[str | None]) -> None:
+        """Feeds the next question of each clip, after `generate` has answered the last one; None: sits it out."""
 
     @abstractmethod
-    def generate(self, dialog: Dialog, most: int = 64) -> list[str]:
-        """Greedy answers of at most `most` tokens, one for each clip.
+    def say(self, dialog: Dialog, words: Sequence[str]) -> None:
+        """Puts words into the mouth of each clip, fed as if it had said them; "": nothing.
+
+        They are its answer so far, and what of them was said already is not fed again. `generate` goes on behind them.
+        """
+
+    @abstractmethod
+    def lean(self, dialog: Dialog) -> Tensor:
+        """How much more probable a Yes is than a No as the next word of each clip: difference of the logits, [B].
+
+        What a family says before any first word of an answer is said by this.
+        """
+
+    @abstractmethod
+    def generate(self, dialog: Dialog, most: int = 64, begin: Sequence[str] = ()) -> list[str]:
+        """Greedy answers, one for each clip; "" of a clip that was not asked.
 
         The most probable token each time, as training teaches them. Sampling and repetition_penalty of a checkpoint's
         generation config are left out: they serve free chat, while these answers rightly repeat words.
+
+        Called again it goes on where it was: with `most` 1 the answers come word by word.
+
+        Args:
+            dialog: behind a question.
+            most: tokens of an answer, at most, without those of `begin`.
+            begin: words with which each answer has to begin, see `say`; none: it begins as it likes.
         """
 
     @abstractmethod

@@ -270,7 +270,11 @@ class HuggingFaceLVLM(VideoLVLM):
     def start(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None) -> Dialog:
         cache = DynamicCache(config=self.lm.config.get_text_config(decoder=True))
         output = self.lm(**self._call(inputs, vision, prompts), past_key_values=cache, logits_to_keep=1)
-        return Dialog(cache, inputs["attention_mask"], inputs["position_ids"][..., -1:], output.logits[:, -1])
+        logits, clips = output.logits[:, -1], len(inputs["input_ids"])
+        return Dialog(
+            cache, inputs["attention_mask"], inputs["position_ids"][..., -1:], logits, [[] for _ in range(clips)],
+            [True] * clips,
+        )  # fmt: skip
 
     @torch.no_grad()
     def feed(self, dialog: Dialog, ids: Tensor, mask: Tensor) -> None:
@@ -285,23 +289,47 @@ class HuggingFaceLVLM(VideoLVLM):
         # a row that was fed only padding keeps its logits
         dialog.logits = torch.where(mask[:, -1:].bool(), output.logits[:, -1], dialog.logits)
 
-    def ask(self, dialog: Dialog, questions: Sequence[str]) -> None:
-        self.feed(dialog, *self.tokens.padded([self.tokens.following(q) for q in questions], dialog.mask))
+    def ask(self, dialog: Dialog, questions: Sequence[str | None]) -> None:
+        dialog.said, dialog.asked = [[] for _ in questions], [question is not None for question in questions]
+        self._feed(dialog, [[] if question is None else self.tokens.following(question) for question in questions])
+
+    def say(self, dialog: Dialog, words: Sequence[str]) -> None:
+        more = []
+        for said, text in zip(dialog.said, words, strict=True):
+            whole = self.tokens.answer(text) if text else said
+            if whole[: len(said)] != said:  # what it said itself is spelled in other tokens
+                whole = said + self.tokens.ids(text.removeprefix(self.tokens.read(said)))
+            more.append(whole[len(said) :])
+            said += more[-1]
+        self._feed(dialog, more)
+
+    def lean(self, dialog: Dialog) -> Tensor:
+        yes, no = self.tokens.answer("Yes"), self.tokens.answer("No")
+        shared = next(at for at, (a, b) in enumerate(zip(yes, no, strict=False)) if a != b)
+        more = [yes[:shared] * asked for asked in dialog.asked]  # the space that some families begin with
+        dialog.said = [said + own for said, own in zip(dialog.said, more, strict=True)]
+        self._feed(dialog, more)
+        return (dialog.logits[:, yes[shared]] - dialog.logits[:, no[shared]]).float()
+
+    def _feed(self, dialog: Dialog, rows: list[list[int]]) -> None:
+        if any(rows):
+            self.feed(dialog, *self.tokens.padded(rows, dialog.mask))
 
     @torch.no_grad()
-    def generate(self, dialog: Dialog, most: int = 64) -> list[str]:
-        said: list[Tensor] = []  # each [B, 1]; -1 behind the end of an answer
+    def generate(self, dialog: Dialog, most: int = 64, begin: Sequence[str] = ()) -> list[str]:
+        if begin:
+            self.say(dialog, begin)
         ends = torch.tensor(sorted(self.ends), device=dialog.mask.device)
-        going = torch.ones_like(dialog.mask[:, :1])
+        going = dialog.mask.new_tensor(dialog.asked)[:, None]
         for _ in range(most):
             tokens = dialog.logits.argmax(-1, keepdim=True)
             going = going * ~torch.isin(tokens, ends)
             if not going.any():
                 break
-            said.append(tokens.where(going.bool(), -1))
+            for said, goes, token in zip(dialog.said, going[:, 0].tolist(), tokens[:, 0].tolist(), strict=True):
+                said += [token] * goes
             self.feed(dialog, tokens.where(going.bool(), self.tokens.pad_id), going)
-        answers = torch.cat(said, dim=1) if said else going.new_empty(len(going), 0)
-        return [self.tokens.read([token for token in row if token >= 0]) for row in answers.tolist()]
+        return [self.tokens.read(said) for said in dialog.said]
 
     # ---- what is trained ----
 
