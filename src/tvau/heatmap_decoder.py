@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import log
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,9 @@ from torch.nn.functional import interpolate, normalize
 from tvau.errors import OptionError
 
 RELATIVE = 10.0  # how much faster than its parameter a layer weight learns, in the log
+PEAK = 4  # patches behind a clip's peak
+
+Context = Literal["time"]
 
 
 class Maps(NamedTuple):
@@ -48,6 +51,27 @@ def initial_weight(text: Tensor, blocks: int, reach: float) -> float:
     return reach / (blocks * distance)
 
 
+class InTime(nn.Linear):
+    """A linear layer that also sees how a token differs from the clip's mean and from the time step before. Ours.
+
+    With P, Q, R = three linear maps of the tokens: P + (Q - its mean over the clip) + (R - R of the step before), each
+    at the token's own place. The mean presumes a camera that stands still. A clip of one step has no difference.
+
+    Args:
+        size: width of a token.
+        width: width of the result.
+    """
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__(size, 3 * width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[B, T', H', W', size] -> [B, T', H', W', width]."""
+        own, from_mean, from_last = super().forward(tokens).chunk(3, -1)
+        change = from_last.diff(dim=1, prepend=from_last[:, :1])
+        return own + (from_mean - from_mean.mean(1, keepdim=True)) + change
+
+
 class AnomalyHeatmapDecoder(nn.Module):
     """Similarity of hidden states of several vision blocks with a normal and an abnormal text feature.
 
@@ -59,15 +83,21 @@ class AnomalyHeatmapDecoder(nn.Module):
         hidden_size: width D of the text features.
         blocks: the blocks that are read, by their 1-based numbers (eq. 4).
         width: hidden width of each block's projection MLP; None: `vision_size`.
+        context: what the first layer of each projection sees; None: a token alone, as in the paper; "time": see
+            `InTime`.
     """
 
-    def __init__(self, vision_size: int, hidden_size: int, blocks: Sequence[int], width: int | None = None) -> None:
+    def __init__(
+        self, vision_size: int, hidden_size: int, blocks: Sequence[int], width: int | None = None,
+        context: Context | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         width = width or vision_size
+        first = nn.Linear if context is None else InTime
         self.projections = nn.ModuleDict(
             {
                 str(i): nn.Sequential(
-                    nn.LayerNorm(vision_size), nn.Linear(vision_size, width), nn.GELU(), nn.Linear(width, hidden_size)
+                    nn.LayerNorm(vision_size), first(vision_size, width), nn.GELU(), nn.Linear(width, hidden_size)
                 )
                 for i in blocks
             }
@@ -116,6 +146,12 @@ class AnomalyHeatmapDecoder(nn.Module):
             similar, weights = self.similarities(hidden, text.float()), self.weights
             fused = torch.stack([weights[i] * h for i, h in similar.items()]).sum(0)
         return Maps(fused[:, :, :2], fused[:, :, 2])
+
+
+def peak(logit: Tensor) -> Tensor:
+    """How abnormal a clip is by its map: the mean of its highest four patches; [B, T', H', W'] -> [B]."""
+    patches = logit.flatten(1)
+    return patches.topk(min(PEAK, patches.shape[1]), 1).values.mean(1)
 
 
 def enlarge(maps: Tensor, frames: int, height: int, width: int) -> Tensor:

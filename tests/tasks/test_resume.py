@@ -80,6 +80,9 @@ DIALOG = ("dialog", BALANCED, "--model.heatmap=maps.ckpt", "--model.lora_dropout
 STOPS = {
     "in an epoch": (("heatmap", PLAIN), "training_step", 2),
     "in an epoch, balanced": (("heatmap", BALANCED), "training_step", 5),
+    "in an epoch, with decoders of folds": (
+        ("heatmap", BALANCED, "--model.folds=2", "--model.context=time", "--model.clip_weight=0.2"), "training_step", 5,
+    ),
     "at an epoch's end": (("heatmap", PLAIN), "training_step", 3),
     "at an epoch's end, balanced": (("heatmap", BALANCED), "training_step", 3),
     "in its validation": (("heatmap", PLAIN), "validation_step", 1),
@@ -87,7 +90,7 @@ STOPS = {
     "stage 2, between two steps' batches": ((*DIALOG, "--trainer.accumulate_grad_batches=2"), "training_step", 4),
     "stage 2, in an epoch": (DIALOG, "training_step", 2),
     "stage 2, at an epoch's end": (DIALOG, "training_step", 3),
-}
+}  # fmt: skip
 WHOLE: dict[tuple[str, ...], Path] = {}  # runs that nobody stopped
 
 

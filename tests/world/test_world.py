@@ -1,6 +1,7 @@
 """The synthetic world: reproducible, occlusion-correct, true to its words, and a data set in UBnormal's layout."""
 
 import json
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,10 @@ from tvau.world import (
 )
 from tvau.world.kinds import ACTIVITIES
 from tvau.world.poses import POSES
-from tvau.world.splits import TRIES, Job
+from tvau.world.splits import TRIES, Job, Split
 
 SIZE = (48, 80)
-VIDEOS = {"train": 4, "validation": 2, "test": 2, "test_seen": 2, "test_novel": 2}
+VIDEOS = {"train": 4, "validation": 2, "validation_open": 2, "test": 2, "test_seen": 2, "test_novel": 2}
 
 
 def fitting(kind: str, first: int = 1) -> int:
@@ -267,8 +268,9 @@ def test_each_test_split_differs_from_the_training_in_one_thing(record: list[Job
     training = traits("training")
     changed = {s: [key for key, value in traits(s).items() if value != training[key]] for s in BENCHMARK}
     assert changed == {
-        "training": [], "validation": ["kinds", "scenes"], "in_distribution": [], "open_set": ["kinds"],
-        "unseen_scenes": ["scenes"], "weather": ["conditions"], "subtle": ["subtle"], "novel": ["kinds"],
+        "training": [], "validation": ["scenes"], "validation_open": ["kinds", "scenes"], "in_distribution": [],
+        "open_set": ["kinds"], "unseen_scenes": ["scenes"], "weather": ["conditions"], "subtle": ["subtle"],
+        "novel": ["kinds"],
     }  # fmt: skip
 
 
@@ -287,8 +289,8 @@ def test_weather_is_bad_and_all_else_is_fair(record: list[Job]) -> None:
 
 
 def test_the_benchmark_is_large_and_no_video_is_in_two_splits(record: list[Job]) -> None:
-    assert len({job.video for job in record}) == len(record) == 812
-    assert sum(job.split not in ("training", "validation") for job in record) >= 300
+    assert len({job.video for job in record}) == len(record) == 862
+    assert sum(not job.split.startswith(("training", "validation")) for job in record) >= 300
     for split in BENCHMARK:
         mine = of(record, split)
         assert 2 * sum(job.kind is not None for job in mine) == len(mine)
@@ -299,6 +301,20 @@ def test_the_benchmark_is_large_and_no_video_is_in_two_splits(record: list[Job])
     assert pairs == {
         (kind, n) for kind in kinds_of("train") for n in SCENES["train"] if scene(n).kind in KINDS[kind].places
     }
+
+
+@pytest.mark.parametrize("splits", [SPLITS, BENCHMARK], ids=["demo", "benchmark"])
+def test_validation_has_the_kinds_of_the_training_and_nothing_of_a_test(splits: Mapping[str, Split]) -> None:
+    made = jobs({name: split.videos for name, split in splits.items()}, 0, SIZE, 32, 5.0, splits)
+    training, validation, apart, *_ = splits
+    assert (validation, apart) == ("validation", "validation_open")
+    kinds = {name: {job.kind for job in of(made, name)} - {None} for name in splits}
+    scenes = {name: {job.scene for job in of(made, name)} for name in splits}
+    assert kinds[validation] == kinds[training] == set(kinds_of("train"))
+    assert kinds[apart] == set(kinds_of("validation"))
+    for name in set(splits) - {validation, apart}:
+        assert not scenes[name] & (scenes[validation] | scenes[apart])
+        assert not kinds[name] & kinds[apart]
 
 
 def test_every_split_of_the_benchmark_can_be_read(tmp_path: Path) -> None:

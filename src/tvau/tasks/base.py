@@ -154,7 +154,8 @@ class Task(WholeSteps):
     def configure_model(self) -> None:
         """Splits the model over the devices where the strategy asks for it (`Sharded`)."""
         if self.device_mesh is not None:
-            shard(self.model, self.device_mesh["data_parallel"])
+            beside = [weight for name, weight in self.named_parameters() if not name.startswith("model.")]
+            shard(self.model, self.device_mesh["data_parallel"], beside)
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None

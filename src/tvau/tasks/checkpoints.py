@@ -3,6 +3,7 @@
 import io
 import warnings
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -21,6 +22,7 @@ from tvau.metrics.boxes import MapRule
 # options of the tasks that say what a model is made of, not how it is trained or asked
 MADE_OF = (
     "view", "variant", "channels", "base", "parts", "base_once", "lora_rank", "lora_alpha", "learned_text", "width",
+    "context", "folds",
 )  # fmt: skip
 
 
@@ -128,6 +130,26 @@ def load_decoder(path: str, backbone: VideoLVLM) -> tuple[AnomalyHeatmapDecoder,
     return decoder, state["model.text"], options
 
 
+def load_fold_decoders(path: str, backbone: VideoLVLM) -> list[AnomalyHeatmapDecoder]:
+    """The decoders of a checkpoint of stage 1 that left clips out: number k those of part k, `tvau.data.parts.fold`.
+
+    Empty where it was trained without `folds`, and of a checkpoint of stage 2.
+
+    Raises:
+        CheckpointError: as `load_decoder`.
+    """
+    decoder, _, _ = load_decoder(path, backbone)
+    own: dict[int, dict[str, Tensor]] = {}
+    for key, value in read_checkpoint(path)["state_dict"].items():
+        if key.startswith("fold_decoders."):
+            _, k, name = key.split(".", 2)
+            own.setdefault(int(k), {})[name] = value
+    decoders = [deepcopy(decoder) for _ in own]
+    for k, made in enumerate(decoders):
+        made.load_state_dict(own[k])
+    return decoders
+
+
 def load_familiarity(path: str, backbone: VideoLVLM) -> Familiarity:
     """What the clips of a checkpoint's training look like; that of 0.1 knows nothing of them."""
     familiarity, prefix = Familiarity(backbone.vision_size), "model.familiarity."
@@ -142,7 +164,7 @@ def made_of(checkpoint: Mapping[str, Any], path: str) -> dict[str, Any]:
     stored = checkpoint.get("options", {})
     made = {name: stored[name] for name in MADE_OF if name in stored}
     if "width" in made:  # of a decoder that was trained further, its own
-        made["width"] = (checkpoint.get("decoder") or made)["width"]
+        made |= checkpoint.get("decoder") or {}
     if "heatmap" in stored:
         made["heatmap"] = path if stored["heatmap"] else None
     return made

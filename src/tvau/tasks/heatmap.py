@@ -1,6 +1,7 @@
 """Stage 1: the heatmap decoder learns to align the frozen tower's hidden states with the text prompts."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Literal, cast
 
 import torch
@@ -10,8 +11,10 @@ from tqdm import tqdm
 
 from tvau.backbones import VideoLVLM
 from tvau.data.module import ClipDataset, collate, spaced
+from tvau.data.parts import fold
+from tvau.errors import OptionError
 from tvau.familiarity import Familiarity, feature
-from tvau.heatmap_decoder import AnomalyHeatmapDecoder, initial_weight
+from tvau.heatmap_decoder import AnomalyHeatmapDecoder, Context, Maps, initial_weight
 from tvau.losses import map_loss
 from tvau.metrics.boxes import MapRule, RuleChoice
 from tvau.metrics.intervals import SAMPLES
@@ -114,20 +117,29 @@ class HeatmapTask(MapTask):
     Each validation also chooses the rule by which boxes and frame scores are read from the maps, see `MapRule`; the
     checkpoint holds it.
 
+    A later stage that learned from the decoder's maps of its own training clips would learn from maps that are better
+    than any it will meet. So `folds` further decoders can learn in the same fit, from the same vision passes: decoder k
+    from all clips but those of part k (`tvau.data.parts.fold`), for which its maps are then as good as those of new
+    clips. They lie in the checkpoint as `fold_decoders.k.` (`load_fold_decoders`), and in no stage 2's.
+
     Args:
         backbone: the LVLM, frozen.
         prompts: "normal" and "abnormal" texts (eq. 2); None: the built-in words at `levels`.
         levels: of the built-in prompts, see `tvau.prompts`.
         learned_text: two free vectors, trained like the rest, stand in for the features of the texts.
-        width: see `AnomalyHeatmapDecoder`.
+        width, context: see `AnomalyHeatmapDecoder`.
         reach: how far the two similarity maps can lie apart at the start, see `initial_weight`.
-        positive_weight, dice_weight: see `map_loss`.
+        positive_weight, dice_weight, clip_weight: see `map_loss`.
         baselines, bootstrap, merl: see `MapTask`.
-        start: checkpoint of stage 1 on any data whose decoder is trained further (with its own width and weights),
+        start: checkpoint of stage 1 on any data whose decoder is trained further (with its own options and weights),
             its rules for boxes left behind; null: a new decoder.
+        folds: number of further decoders, 0 or at least 2; with 2 a step has twice the work.
         familiar: so many clips of the training, and as many of the validation, are looked at when a fit begins, to tell
             later how far a clip is from them, see `tvau.familiarity`; 0: no clip is ever called strange.
         learning_rate, weight_decay, warmup: see `Task`.
+
+    Raises:
+        OptionError: one fold, or folds with vectors that all clips teach (`learned_text`).
     """
 
     def __init__(
@@ -137,13 +149,16 @@ class HeatmapTask(MapTask):
         levels: Sequence[Level] = ("word", "phrase", "sentence"),
         learned_text: bool = False,
         width: int | None = None,
+        context: Context | None = None,
         reach: float = 40.0,
         positive_weight: float = 5.0,
         dice_weight: float = 0.5,
+        clip_weight: float = 0.0,
         baselines: Sequence[Baseline] = ("median difference",),
         bootstrap: int = SAMPLES,
         merl: bool = False,
         start: str | None = None,
+        folds: int = 0,
         familiar: int = 256,
         learning_rate: float = 2e-3,
         weight_decay: float = 0.01,
@@ -153,28 +168,42 @@ class HeatmapTask(MapTask):
             OURS, baselines, bootstrap, merl, learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup
         )
         self.save_hyperparameters(ignore=["backbone"])
-        self.positive_weight, self.dice_weight = positive_weight, dice_weight
+        if folds < 0 or folds == 1 or (folds and learned_text):
+            raise OptionError(f"folds={folds}, learned_text={learned_text}: expected 0, or at least 2 and fixed texts")
+        self.weights = {
+            "positive_weight": positive_weight, "dice_weight": dice_weight, "clip_weight": clip_weight,
+        }  # fmt: skip
         self.prompts = prompts or {"normal": nested(NORMAL, tuple(levels)), "abnormal": nested(ABNORMAL, tuple(levels))}
         self.reach, self.new = reach, start is None
         drawn = torch.randn(2, backbone.hidden_size) * backbone.hidden_size**-0.5 if learned_text else None
         if start is None:
-            self.decoder_options = {"width": width}
-            decoder = AnomalyHeatmapDecoder(backbone.vision_size, backbone.hidden_size, backbone.blocks, width)
+            self.decoder_options = {"width": width, "context": context}
+            decoder = AnomalyHeatmapDecoder(
+                backbone.vision_size, backbone.hidden_size, backbone.blocks, **self.decoder_options
+            )
         else:
             decoder, _, self.decoder_options = load_decoder(start, backbone)
         self.familiar = familiar
         self.model = TVAU(backbone, decoder, familiarity=Familiarity(backbone.vision_size))
+        self.fold_decoders = nn.ModuleList(deepcopy(decoder) for _ in range(folds))
         if drawn is not None:  # under the buffer's name, so that a checkpoint is read as any other
             del self.model.text
             self.model.text = nn.Parameter(drawn)
 
+    @property
+    def decoders(self) -> list[AnomalyHeatmapDecoder]:
+        """That of all clips, and those that leave a part out."""
+        return cast(list[AnomalyHeatmapDecoder], [self.model.decoder, *self.fold_decoders])
+
     def read(self) -> None:
-        """The texts' features, and the scale of a new decoder, which depends on them."""
-        model, decoder = self.model, cast(AnomalyHeatmapDecoder, self.model.decoder)
+        """The texts' features, and the scale of new decoders, which depends on them."""
+        model = self.model
         if not isinstance(model.text, nn.Parameter):
             model.text.copy_(text_features(model.backbone, self.prompts))
         if self.new:
-            decoder.scale(initial_weight(model.text, len(model.backbone.blocks), self.reach))
+            weight = initial_weight(model.text, len(model.backbone.blocks), self.reach)
+            for each in self.decoders:
+                each.scale(weight)
 
     def heatmaps(self, batch: Batch) -> Tensor:
         """The decoder's heatmaps."""
@@ -203,10 +232,30 @@ class HeatmapTask(MapTask):
         return torch.cat(found)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Loss of the maps against the masks."""
-        loss = map_loss(self.model.maps(batch).logit, true_masks(batch), self.positive_weight, self.dice_weight)
+        """Loss of the maps against the masks; each decoder's is a mean over the clips of the step, its own or not."""
+        seen, masks = self.model.glance(batch), true_masks(batch)
+        loss = map_loss(cast(Maps, seen.maps).logit, masks, **self.weights)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["name"]))
+        parts = [fold(name, len(self.fold_decoders) or 1) for name in batch["name"]]
+        for k, decoder in enumerate(self.fold_decoders):
+            rows = [row for row, part in enumerate(parts) if part != k]
+            if rows:
+                hidden = {i: tokens[rows] for i, tokens in seen.vision.hidden.items()}
+                logit = decoder(hidden, self.model.text).logit
+                loss = loss + map_loss(logit, masks[rows], **self.weights) * len(rows) / len(parts)
+            else:  # in every process each weight has a gradient
+                loss = loss + 0 * torch.stack([weight.sum() for weight in decoder.parameters()]).sum()
         return self.share(loss, batch)
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Each decoder's gradients by its own norm: a common one would tell decoders of clips that they leave out."""
+        if not self.fold_decoders or gradient_clip_algorithm == "value":
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            for decoder in self.decoders:
+                nn.utils.clip_grad_norm_(decoder.parameters(), gradient_clip_val)
 
     def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """What is seen in each clip, see `shown`, and no words."""
@@ -220,7 +269,7 @@ class HeatmapTask(MapTask):
     def validation_step(self, batch: Batch, index: int) -> Tensor:
         """The same loss on validation clips; returns their heatmaps [B, T, H, W] for the pictures in the log."""
         maps = self.model.maps(batch)
-        loss = map_loss(maps.logit, true_masks(batch), self.positive_weight, self.dice_weight)
+        loss = map_loss(maps.logit, true_masks(batch), **self.weights)
         self.watch_loss(loss, batch)
         heatmaps = self.model.enlarge(maps, batch)
         cast(MapScores, self.scores["validation"]).update(batch, heatmaps)

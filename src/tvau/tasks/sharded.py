@@ -16,12 +16,12 @@ from tvau.errors import BackboneError
 from tvau.model import TVAU
 
 
-def shard(model: TVAU, mesh: DeviceMesh) -> None:
+def shard(model: TVAU, mesh: DeviceMesh, beside: Iterable[Tensor] = ()) -> None:
     """Splits the layers of the language model and the tower over a mesh's devices, LoRA in them included.
 
     Everything else stays whole on every device: embeddings and head, which are called by themselves and frozen, and the
-    heatmap decoder and the region encoder, whose gradients are averaged as they come. A model that is split already
-    stays as it is.
+    heatmap decoder and the region encoder, whose gradients are averaged as they come, like those of weights `beside`
+    the model. A model that is split already stays as it is.
 
     Raises:
         BackboneError: an LVLM of a few bits, or one that trains more than LoRA.
@@ -42,7 +42,7 @@ def shard(model: TVAU, mesh: DeviceMesh) -> None:
         if weight.grad is not None:  # what was accumulated before is the same everywhere, and stays so
             distributed.all_reduce(weight.grad.div_(mesh.size()), group=mesh.get_group())
 
-    for weight in model.parameters():
+    for weight in (*model.parameters(), *beside):
         if weight.requires_grad and not isinstance(weight, DTensor):
             weight.register_post_accumulate_grad_hook(average)
 

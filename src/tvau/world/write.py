@@ -24,7 +24,7 @@ from tvau.world.kinds import kinds_of
 from tvau.world.plan import Plan, abnormal, plan
 from tvau.world.render import Clip, render
 from tvau.world.scenes import SCENES, scene
-from tvau.world.splits import SPLITS, TRIES, VERSION, Job, Split, jobs
+from tvau.world.splits import LISTS, SPLITS, TRIES, VERSION, Job, Split, jobs
 
 WINDOW = 16  # frames a dialog is about
 GROUPS = ("normal", "abnormal")
@@ -208,6 +208,7 @@ def _index(root: Path, todo: Iterable[Job], seed: int, splits: Mapping[str, Spli
     world = {
         "seed": seed,
         "version": VERSION,
+        "lists": LISTS,
         "kinds": {split: kinds_of(split) for split in ("train", "validation", "test", "novel")},
         "scenes": SCENES,
         "videos": {video: part["world"] for video, part in parts.items()},
