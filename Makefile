@@ -37,7 +37,7 @@ $(READY): pyproject.toml constraints.txt
 
 define PLAN
 The whole chain on synthetic video, about 12 minutes on 2 cores. What is done is not done again.
-  world      draws 432 videos into $(WORLD)
+  world      draws 458 videos into $(WORLD)
   heatmap    stage 1 learns the heatmaps
   dialog     stage 2 learns to speak about them; beside it LoRA alone, the baseline
   test       scores of both on kinds and scenes that were held out

@@ -13,7 +13,7 @@ def synth(
 
     Args:
         root: where to; a data set that is partly there is completed.
-        set: the demo's (432 videos), or the benchmark of record (docs/measure/benchmark.md, 812 videos).
+        set: the demo's (458 videos), or the benchmark of record (docs/measure/benchmark.md, 862 videos).
         seed: the same seed gives the same annotations.
         workers: processes that draw.
         scale: 0.5 gives half as many videos.
