@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
@@ -53,6 +53,41 @@ def stoppable() -> Iterator[None]:
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def heard(*numbers: int, stop: Callable[[], None] = lambda: None) -> Iterator[list[int]]:
+    """Inside, the first of these signals interrupts nothing: it stands in the list, and `stop` is called.
+
+    A second one acts as any other. Outside the main thread nothing changes.
+    """
+    given: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield given
+        return
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        if given:
+            _stop(number, frame)
+        given.append(number)
+        stop()
+
+    waiting = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    earlier = {number: signal.signal(number, hear) for number in waiting}
+    try:
+        yield given
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def finishing(stop: Callable[[], None]) -> Iterator[None]:
+    """Inside, the first signal to stop calls `stop`, and what is at hand is finished; then `Stopped` is raised."""
+    with heard(signal.SIGINT, *CAUGHT, stop=stop) as given:
+        yield
+    if given:
+        raise Stopped(given[0])
 
 
 def _interruption(error: BaseException | None) -> KeyboardInterrupt | None:
