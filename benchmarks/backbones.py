@@ -1,217 +1,343 @@
 """What tvau costs beside its LVLM: `python benchmarks/backbones.py` measures one clip and one question, side by side.
 
-(a) the library's own `generate`; (b) the same through tvau; (c) with heatmap decoder and region encoder. Then one
-training step of each stage. Weights are random, the architecture is Qwen2.5-VL's: 150 M parameters on a CPU, or the 7B
-(`--size 7b --device cuda`). `--clip preset` has the visual tokens of the 7B preset, so that the anomaly prompts are the
-same share of them; in `--clip small` they are four times that. Times are medians of rounds in which (a), (b) and (c)
-take turns; peak memory comes from processes of their own.
+(a) the library's own `generate`; (b) the same through tvau; (c) with heatmap decoder and region encoder, (d) whose base
+prompts stand once. Then one training step of each stage beside what it cannot do without: stage 1, its passes kept on
+disk, beside the decoder alone; stage 2 beside peft's LoRA step by the library's own loss, of the same LVLM on the same
+tokens. Weights are random, the architecture is Qwen2.5-VL's: 150 M parameters on a CPU, or the 7B (`--size 7b --device
+cuda`). `--clip preset` has the visual tokens of the 7B preset, so that the anomaly prompts are the same share of them;
+in `--clip small` they are four times that.
+
+Times are medians of rounds in which all take turns. Peak memory is what torch's allocator holds, weights included;
+beside it stands what `tvau backbones` computes.
 """
 
 import argparse
 import json
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from families import qwen  # noqa: E402  (processor and configuration without a hub)
 from tvau.backbones import load  # noqa: E402
+from tvau.backbones.cache import VisionCache  # noqa: E402
 from tvau.backbones.huggingface import HuggingFaceLVLM  # noqa: E402
+from tvau.backbones.tokens import ANOMALY  # noqa: E402
+from tvau.costs import Cost, cost  # noqa: E402
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder  # noqa: E402
 from tvau.losses import map_loss  # noqa: E402
 from tvau.model import TVAU  # noqa: E402
 from tvau.region_encoder import RegionAwareAnomalyEncoder  # noqa: E402
 from tvau.types import Batch, Turn  # noqa: E402
 
+Size = Literal["thin", "150m", "7b"]
+ROPE = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
 # Qwen2.5-VL 7B with every width cut to about a seventh: depth, blocks, and the shares of tower, language model, heatmap
-# decoder and prompts in the arithmetic stay those of the 7B
-SMALL_TEXT = {
-    "hidden_size": 512, "intermediate_size": 2704, "num_hidden_layers": 28, "num_attention_heads": 4,
-    "num_key_value_heads": 1, "max_position_embeddings": 32768,
-    "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
+# decoder and prompts in the arithmetic stay those of the 7B; thin is the least that has all its parts
+TEXT = {
+    "150m": {"hidden_size": 512, "intermediate_size": 2704, "num_hidden_layers": 28, "num_attention_heads": 4,
+             "num_key_value_heads": 1, "max_position_embeddings": 32768, "rope_parameters": ROPE},
+    "thin": {"hidden_size": 256, "intermediate_size": 1352, "num_hidden_layers": 4, "num_attention_heads": 2,
+             "num_key_value_heads": 1, "max_position_embeddings": 32768, "rope_parameters": ROPE},
 }  # fmt: skip
-SMALL_VISION = {
-    "depth": 32, "hidden_size": 192, "intermediate_size": 512, "num_heads": 16, "out_hidden_size": 512,
-    "window_size": 112, "fullatt_block_indexes": [7, 15, 23, 31], "tokens_per_second": 2,
+VISION = {
+    "150m": {"depth": 32, "hidden_size": 192, "intermediate_size": 512, "num_heads": 16, "out_hidden_size": 512,
+             "window_size": 112, "fullatt_block_indexes": [7, 15, 23, 31], "tokens_per_second": 2},
+    "thin": {"depth": 4, "hidden_size": 96, "intermediate_size": 256, "num_heads": 4, "out_hidden_size": 256,
+             "window_size": 112, "fullatt_block_indexes": [1, 3], "tokens_per_second": 2},
 }  # fmt: skip
-CLIPS = {"preset": (16, 336, 588), "small": (16, 168, 280)}  # frames, height, width; the preset's is the 7B preset's
-QUESTION = "Is there any anomaly in the video?"
+CLIPS = {"preset": (16, 336, 588), "small": (16, 168, 280), "thin": (8, 112, 140)}  # frames, height, width
+QUESTION, ANSWER = "Is there any anomaly in the video?", "Yes, a person in a red top is running."
 FPS = 2.0
 
 
-def build(size: str, device: str) -> HuggingFaceLVLM:
-    """The LVLM with random weights."""
-    text, vision, dtype = SMALL_TEXT, SMALL_VISION, "float32"
-    if size == "7b":
-        published = yaml.safe_load((ROOT / "backbones" / "published.yaml").read_text())
-        config = published["Qwen/Qwen2.5-VL-7B-Instruct"]["config"]
-        rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
-        text, vision, dtype = {**config["text_config"], "rope_parameters": rope}, config["vision_config"], "bfloat16"
-    processor, config = qwen("Qwen2_5_VL", 14, text, vision)
-    with tempfile.TemporaryDirectory() as folder, torch.device(device):
+def drawn(size: Size) -> tuple[Any, Any, str]:
+    """Processor, configuration and precision of a size."""
+    if size != "7b":
+        return *qwen("Qwen2_5_VL", 14, TEXT[size], VISION[size]), "float32"
+    published = yaml.safe_load((ROOT / "backbones" / "published.yaml").read_text())
+    config = published["Qwen/Qwen2.5-VL-7B-Instruct"]["config"]
+    return *qwen("Qwen2_5_VL", 14, config["text_config"], config["vision_config"]), "bfloat16"
+
+
+def build(size: Size, device: str, **options: Any) -> HuggingFaceLVLM:
+    """The LVLM with random weights; `options` are those of `tvau.backbones.load`."""
+    processor, config, dtype = drawn(size)
+    with tempfile.TemporaryDirectory() as folder:
         processor.save_pretrained(folder)
         config.save_pretrained(folder)
-        lvlm = load(folder, dtype=dtype, random_weights=True)  # type: ignore[arg-type]
-    assert isinstance(lvlm, HuggingFaceLVLM)
+        with torch.device(device):
+            lvlm: Any = load(folder, dtype=dtype, random_weights=True, **options)  # type: ignore[arg-type]
+            if options.get("bits"):  # which are made of weights on a disk
+                lvlm.lm.save_pretrained(folder)
+                del lvlm
+                lvlm = load(folder, dtype=dtype, **options)  # type: ignore[arg-type]
     lvlm.ends = {-1}  # no answer ends early, so that all are equally long
     return lvlm
 
 
 class Bench:
-    """One LVLM, one clip, and what is done with them."""
+    """One LVLM, clips, and what is done with them.
 
-    def __init__(self, size: str, clip: str, device: str, words: int) -> None:
+    Args:
+        size, device: of the LVLM.
+        clip: a key of CLIPS.
+        words: tokens of an answer.
+        clips: in a batch.
+        options: of `tvau.backbones.load`.
+    """
+
+    def __init__(
+        self, size: Size, clip: str, device: str = "cpu", words: int = 24, clips: int = 1, **options: Any
+    ) -> None:
         torch.manual_seed(0)
-        self.lvlm, self.words, self.device = build(size, device), words, device
-        frames, height, width = CLIPS[clip]
-        video = torch.randint(256, (1, frames, 3, height, width), dtype=torch.uint8).to(device)
-        mask = torch.zeros(1, frames, height, width, dtype=torch.bool, device=device)
-        mask[..., : height // 2, : width // 2] = True
-        turn = Turn(task="judgement", question=QUESTION, answer="Yes, a person in a red top is running.")
+        self.size, self.device, self.words, self.options = size, device, words, options
+        self.frames, *self.frame = CLIPS[clip]
+        self.lvlm = build(size, device, **options)
+        shape = (clips, self.frames, *self.frame)
+        mask = torch.zeros(shape, dtype=torch.bool, device=device)
+        mask[..., : self.frame[0] // 2, : self.frame[1] // 2] = True
+        turn = Turn(task="judgement", question=QUESTION, answer=ANSWER)
         self.batch: Batch = {
-            "video": video, "frames": torch.arange(frames)[None], "fps": [FPS], "name": ["clip"], "turns": [[turn]],
-            "mask": mask,
+            "video": torch.randint(256, (*shape[:2], 3, *self.frame), dtype=torch.uint8).to(device), "mask": mask,
+            "frames": torch.arange(self.frames).expand(clips, -1), "fps": [FPS] * clips, "name": ["clip"] * clips,
+            "turns": [[turn]] * clips,
         }  # fmt: skip
-        self.plain = TVAU(self.lvlm)
+        width = self.lvlm.hidden_size
         with torch.device(device):
-            self.decoder = AnomalyHeatmapDecoder(self.lvlm.vision_size, self.lvlm.hidden_size, self.lvlm.blocks)
-            encoder = RegionAwareAnomalyEncoder(self.lvlm.hidden_size, scale=self.lvlm.prompt_scale)
-            self.whole = TVAU(self.lvlm, self.decoder, encoder, torch.randn(2, self.lvlm.hidden_size))
+            self.decoder = AnomalyHeatmapDecoder(self.lvlm.vision_size, width, self.lvlm.blocks)
+            text, scale = torch.randn(2, width), self.lvlm.prompt_scale
+            self.encoders = [RegionAwareAnomalyEncoder(width, scale=scale, base_once=once) for once in (False, True)]
+            self.plain = TVAU(self.lvlm)
+            self.whole, self.once = (TVAU(self.lvlm, self.decoder, encoder, text) for encoder in self.encoders)
+        self.hidden: dict[int, Tensor] = {}  # of the clips, for the decoder alone
+
+    # ---- what is measured ----
 
     @torch.no_grad()
     def library(self) -> None:
         """(a) the library alone."""
-        video = self.batch["video"][0]
-        about = {"total_num_frames": len(video), "fps": FPS, "frames_indices": list(range(len(video))),
-                 "duration": len(video) / FPS}  # fmt: skip
-        content = [{"type": "video", "video": video}, {"type": "text", "text": QUESTION}]
-        messages: Any = [{"role": "user", "content": content}]
+        frames = self.frames
+        about = {"total_num_frames": frames, "fps": FPS, "frames_indices": list(range(frames)),
+                 "duration": frames / FPS}  # fmt: skip
+        messages: Any = [
+            [{"role": "user", "content": [{"type": "video", "video": video}, {"type": "text", "text": QUESTION}]}]
+            for video in self.batch["video"]
+        ]
         inputs: Any = self.lvlm.tokens.processor.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=True, return_dict=True,
-            return_tensors="pt",
-            processor_kwargs={"do_sample_frames": False, "do_resize": False, "video_metadata": [about]},
+            messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
+            processor_kwargs={"do_sample_frames": False, "do_resize": False, "video_metadata": [about] * len(messages)},
         )  # fmt: skip
         inputs = inputs.to(self.device)
         self.lvlm.lm.generate(**inputs, max_new_tokens=self.words, min_new_tokens=self.words, do_sample=False)
 
     def through_tvau(self) -> None:
         """(b) tvau without its modules."""
-        self.plain.converse(self.batch, [[QUESTION]], self.words)
+        self.plain.converse(self.batch, [[QUESTION]] * len(self.batch["name"]), self.words)
 
-    def with_modules(self) -> None:
+    def with_modules(self, model: TVAU | None = None) -> None:
         """(c) tvau."""
-        self.whole.converse(self.batch, [[QUESTION]], self.words)
+        (model or self.whole).converse(self.batch, [[QUESTION]] * len(self.batch["name"]), self.words)
+
+    def base_once(self) -> None:
+        """(d) tvau, base prompts once and not at every step."""
+        self.with_modules(self.once)
+
+    def decoder_alone(self) -> None:
+        """A training step of the heatmap decoder on hidden states that are there."""
+        self.decoder.requires_grad_(True)
+        self.hidden = self.hidden or {k: h.clone() for k, h in self.whole.glance(self.batch).vision.hidden.items()}
+        self._step(self.decoder, lambda: self._maps_loss(self.decoder(self.hidden, self.whole.text).logit))
 
     def heatmap(self) -> None:
-        """One training step of stage 1."""
+        """A training step of stage 1, the tower's pass included."""
         self.decoder.requires_grad_(True)
-        self._step(
-            list(self.decoder.parameters()), lambda: map_loss(self.whole.maps(self.batch).logit, self.batch["mask"])
-        )
+        self._step(self.decoder, lambda: self._maps_loss(self.whole.maps(self.batch).logit))
+
+    def heatmap_cached(self) -> None:
+        """A training step of stage 1 on a pass that is read from the disk."""
+        if self.lvlm.cache is None:
+            self.folder = tempfile.TemporaryDirectory()
+            self.lvlm.cache = VisionCache(self.folder.name, self.lvlm.lm, "benchmark")
+            self.whole.glance(self.batch)  # the first look fills it
+        self.heatmap()
+
+    def peft(self) -> None:
+        """A LoRA step of the library's own loss, an ordinary token in the place of each anomaly prompt."""
+        self._add_lora()
+        self._step(self.lvlm.lm, self._librarys_loss)
 
     def dialog(self) -> None:
-        """One training step of stage 2."""
-        self.decoder.requires_grad_(False)
-        if not any(p.requires_grad for p in self.lvlm.parameters()):
-            self.lvlm.add_lora(16, 32)
-        self._step([p for p in self.whole.parameters() if p.requires_grad], lambda: self.whole(self.batch))
+        """A training step of stage 2."""
+        self._add_lora()
+        self._step(self.whole, lambda: self.whole(self.batch))
 
-    def _step(self, weights: list[torch.nn.Parameter], loss: Callable[[], torch.Tensor]) -> None:
-        optimizer = torch.optim.AdamW(weights)
+    def _add_lora(self) -> None:
+        self.lvlm.cache = None
+        self.decoder.requires_grad_(False)
+        if not any("lora_" in name for name, _ in self.lvlm.named_parameters()):
+            self.lvlm.add_lora(16, 32)
+        self.lvlm.train()
+
+    def _maps_loss(self, logit: Tensor) -> Tensor:
+        return map_loss(logit, self.batch["mask"])
+
+    def _librarys_loss(self) -> Tensor:
+        prompts = self.encoders[0].prompts(self.grid[0])
+        inputs = self.lvlm.prepare(self.batch["video"], self.batch["turns"], prompts, self.batch["fps"])
+        del inputs["video"]
+        ids = inputs.pop("input_ids")
+        return self.lvlm.lm(input_ids=ids.masked_fill(ids == ANOMALY, 0), **inputs, use_cache=False).loss
+
+    def _step(self, module: nn.Module, loss: Callable[[], Tensor]) -> None:
+        optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad])
         loss().backward()
         optimizer.step()
-        optimizer.zero_grad()
+
+    # ---- how it is measured ----
 
     def seconds(self, work: str) -> float:
-        """One run of (a), (b), (c) or a step; on a CPU processor time, which other programs hardly stretch."""
+        """One run of a method above; on a CPU processor time, which other programs hardly stretch."""
         clock = time.process_time if self.device == "cpu" else time.perf_counter
-        self._wait()
+        self._ready()
         start = clock()
         getattr(self, work)()
-        self._wait()
+        self._ready(clear=False)
         return clock() - start
 
-    def _wait(self) -> None:
-        if self.device != "cpu":
-            torch.cuda.synchronize()
+    def peak(self, work: str) -> float:
+        """Bytes that are held at the peak of one run, the weights that it cannot do without included."""
+        getattr(self, work)()  # what is made once
+        stage_one = work in ("decoder_alone", "heatmap", "heatmap_cached")
+        if stage_one and not self.options.get("bits"):
+            self.lvlm.mute()
+        self._ready()
+        kept = sum(p.numel() * p.element_size() for p in (self.decoder if work == "decoder_alone" else
+                   self.plain if work in ("library", "through_tvau", "peft") else self.whole).parameters())  # fmt: skip
+        most = kept + self._allocated(lambda: getattr(self, work)())
+        self.lvlm.mute(False)
+        return most
 
-    def peak(self, work: str) -> dict[str, float]:
-        """GB at the peak of one run in this process, and before it."""
+    def _allocated(self, work: Callable[[], None]) -> float:
+        """Bytes at the peak of some work beyond those before it."""
         if self.device != "cpu":
             before = torch.cuda.memory_allocated()
             torch.cuda.reset_peak_memory_stats()
-            getattr(self, work)()
-            return {"before": before / 1e9, "peak": torch.cuda.max_memory_allocated() / 1e9}
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        getattr(self, work)()
-        return {"before": before / 1e6, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}
+            work()
+            return torch.cuda.max_memory_allocated() - before
+        with tempfile.NamedTemporaryFile(suffix=".json") as file:
+            with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+                work()
+            seen.export_chrome_trace(file.name)
+            events = json.loads(Path(file.name).read_text())["traceEvents"]
+        held = most = 0
+        for event in sorted((e for e in events if e.get("name") == "[memory]"), key=lambda e: e["ts"]):
+            held += event["args"]["Bytes"]
+            most = max(most, held)
+        return most
+
+    def _ready(self, clear: bool = True) -> None:
+        if clear:
+            self.decoder.zero_grad()
+            self.lvlm.zero_grad()
+            self.encoders[0].zero_grad()
+        if self.device != "cpu":
+            torch.cuda.synchronize()
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """(T', H', W') of the clips."""
+        return self.lvlm.grid(self.frames, *self.frame)
+
+    def computed(self) -> Cost:
+        """What `tvau backbones` computes for this."""
+        with torch.no_grad():
+            dialog = self.lvlm.prepare(self.batch["video"], self.batch["turns"], 0, self.batch["fps"])["input_ids"]
+        given = {"checkpoint": "drawn", "size": self.frame, "frames": self.frames, "blocks": self.lvlm.blocks,
+                 "dtype": str(self.lvlm.lm.dtype).removeprefix("torch."), **self.options}  # fmt: skip
+        config = self.lvlm.lm.config
+        adapter = type(self.lvlm)
+        fixed = adapter.words[0] + adapter.words[1] * self.grid[0] + adapter.visual_tokens(config, self.grid)
+        return cost(given, config, (0, 0), len(self.batch["name"]), dialog.shape[1] - fixed)
 
 
 NAMES = {
     "library": "(a) library's generate", "through_tvau": "(b) through tvau", "with_modules": "(c) with AHD and RAE",
-    "heatmap": "stage 1, one step", "dialog": "stage 2, one step",
+    "base_once": "(d) base prompts once",
+    "decoder_alone": "step of the decoder alone", "heatmap_cached": "stage 1, kept passes", "heatmap": "stage 1",
+    "peft": "step of peft's LoRA, library's loss", "dialog": "stage 2",
 }  # fmt: skip
+GROUPS = (("library", "through_tvau", "with_modules", "base_once"), ("decoder_alone", "heatmap_cached"),
+          ("peft", "dialog"))  # fmt: skip
+COMPUTED = {"with_modules": "predict", "heatmap": "heatmap", "dialog": "dialog"}
+
+
+def measured(bench: Bench, rounds: int) -> dict[str, dict[str, float]]:
+    """{work: {"seconds": ..., "over": ..., "bytes": ..., "bytes over": ...}}; "over" the first of its group."""
+    found: dict[str, dict[str, float]] = {}
+    for works in GROUPS:
+        times: dict[str, list[float]] = {work: [] for work in works}
+        for work in works:
+            bench.seconds(work)  # warm up
+        for _ in range(rounds):
+            for work in works:
+                times[work].append(bench.seconds(work))
+        bytes_ = {work: bench.peak(work) for work in works}
+        for work in works:
+            ratios = [t / first for t, first in zip(times[work], times[works[0]], strict=True)]
+            found[work] = {
+                "seconds": statistics.median(times[work]), "over": statistics.median(ratios), "bytes": bytes_[work],
+                "bytes over": bytes_[work] / bytes_[works[0]],
+            }  # fmt: skip
+        if "heatmap_cached" in works:
+            bench.lvlm.cache = None
+            found["heatmap"] = {"bytes": bench.peak("heatmap")}
+    return found
+
+
+def table(bench: Bench, rounds: int) -> None:
+    """Measures one clip and prints its table."""
+    found, computed, lvlm = measured(bench, rounds), bench.computed(), bench.lvlm
+    visual = lvlm.visual_tokens(lvlm.lm.config, bench.grid)
+    prompts = [encoder.prompts(bench.grid[0]) for encoder in bench.encoders]
+    parameters = sum(p.numel() for n, p in lvlm.named_parameters() if "lora_" not in n)
+    shares = " or ".join(f"{n} prompts ({n / visual:.1%})" for n in prompts)
+    print(f"{parameters / 1e6:,.0f} M parameters, {bench.frames} frames of {bench.frame[0]}x{bench.frame[1]}, "
+          f"{visual} visual tokens, {shares}, answer of {bench.words}, {bench.device}, torch {torch.__version__}, "
+          f"{torch.get_num_threads()} threads, {rounds} rounds\n")  # fmt: skip
+    unit = "processor seconds" if bench.device == "cpu" else "seconds"
+    print(f"| | {unit} (median) | over the group's first, round by round (median) | peak GB | over the first | "
+          "computed GB |\n|---|--:|--:|--:|--:|--:|")  # fmt: skip
+    for work, row in found.items():
+        times = f"{row['seconds']:.2f} | {row['over']:.3f}" if "seconds" in row else " | "
+        share = f"{row['bytes over']:.3f}" if "bytes over" in row else ""
+        by_formula = f"{getattr(computed, COMPUTED[work]) / 1e9:.2f}" if work in COMPUTED else ""
+        print(f"| {NAMES[work]} | {times} | {row['bytes'] / 1e9:.2f} | {share} | {by_formula} |")
+    print(flush=True)
 
 
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=("150m", "7b"), default="150m")
-    parser.add_argument("--clip", choices=CLIPS, help="default: both, one table each")
+    parser.add_argument("--size", choices=("thin", "150m", "7b"), default="150m")
+    parser.add_argument("--clip", choices=CLIPS, help="default: preset and small, one table each")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--words", type=int, default=24, help="tokens of the answer")
-    parser.add_argument("--peak", choices=NAMES, help="only the peak memory of this, as JSON")
     args = parser.parse_args()
-    if args.peak:
-        print(json.dumps(Bench(args.size, args.clip or "preset", args.device, args.words).peak(args.peak)))
-        return
-    for clip in [args.clip] if args.clip else CLIPS:
-        table(args.size, clip, args.device, args.words, args.rounds)
-
-
-def table(size: str, clip: str, device: str, words: int, rounds: int) -> None:
-    """Measures one clip and prints its table."""
-    same = [sys.executable, __file__, "--size", size, "--clip", clip, "--device", device, "--words", str(words)]
-    memory: dict[str, dict[str, float]] = {}
-    for work in NAMES:
-        made = subprocess.run([*same, "--peak", work], check=True, stdout=subprocess.PIPE, text=True)
-        memory[work] = json.loads(made.stdout.splitlines()[-1])
-    bench = Bench(size, clip, device, words)
-    answering, training = list(NAMES)[:3], list(NAMES)[3:]
-    times: dict[str, list[float]] = {work: [] for work in NAMES}
-    for work in answering:
-        bench.seconds(work)  # warm up
-    for works in (answering, training):
-        for _ in range(rounds):
-            for work in works:
-                times[work].append(bench.seconds(work))
-    lvlm, (frames, height, width) = bench.lvlm, CLIPS[clip]
-    grid = lvlm.grid(frames, height, width)
-    visual, prompts = lvlm.visual_tokens(lvlm.lm.config, grid), bench.whole.encoder.prompts(grid[0])  # type: ignore[union-attr]
-    parameters = sum(p.numel() for n, p in lvlm.named_parameters() if "lora_" not in n)
-    print(f"{parameters / 1e6:,.0f} M parameters, {frames} frames of {height}x{width}, {visual} visual tokens and "
-          f"{prompts} prompts ({prompts / visual:.0%}), answer of {words}, {device}, torch {torch.__version__}, "
-          f"{torch.get_num_threads()} threads, {rounds} rounds\n")  # fmt: skip
-    unit = "processor seconds" if device == "cpu" else "seconds"
-    print(f"| | {unit} (median) | over (a), round by round (median) | peak GB | over (a) |\n|---|--:|--:|--:|--:|")
-    for work, name in NAMES.items():
-        ratio = statistics.median(t / a for t, a in zip(times[work], times["library"], strict=True))
-        peak = memory[work]["peak"]
-        print(f"| {name} | {statistics.median(times[work]):.2f} | {ratio:.3f} | {peak:.2f} | "
-              f"{peak / memory['library']['peak']:.3f} |")  # fmt: skip
-    print(flush=True)
+    for clip in [args.clip] if args.clip else ["preset", "small"]:
+        table(Bench(args.size, clip, args.device, args.words), args.rounds)
 
 
 if __name__ == "__main__":

@@ -46,8 +46,18 @@ class Cost:
     dialog: float
 
 
-def cost(preset: dict[str, Any], config: PreTrainedConfig, frame: tuple[int, int], clips: int = 1) -> Cost:
-    """Costs of a preset's arguments on a checkpoint's configuration; `frame` is the size where both leave it open."""
+def cost(
+    preset: dict[str, Any], config: PreTrainedConfig, frame: tuple[int, int], clips: int = 1, dialog: int = DIALOG
+) -> Cost:
+    """Costs of a preset's arguments on a checkpoint's configuration.
+
+    Args:
+        preset: arguments of an LVLM, see `HuggingFaceLVLM`.
+        config: of the checkpoint.
+        frame: (height, width) where both leave it open.
+        clips: in a batch.
+        dialog: tokens of the questions and answers of a clip.
+    """
     adapter = adapter_for(config, preset["checkpoint"])
     size = preset.get("size") or adapter.native_size(config) or frame
     grid = adapter.patches(config, preset.get("frames", 16), *size)
@@ -60,7 +70,7 @@ def cost(preset: dict[str, Any], config: PreTrainedConfig, frame: tuple[int, int
     decoder = AnomalyHeatmapDecoder(width, hidden, blocks)
     encoder = RegionAwareAnomalyEncoder(hidden)
     words = adapter.words[0] + adapter.words[1] * times
-    length = tokens + words + encoder.prompts(times) + DIALOG
+    length = tokens + words + encoder.prompts(times) + dialog
     weights = weight_bytes(model, one, preset.get("bits"))
     # stage 1 leaves the language model off the device, unless few bits bind it there
     language = nn.ModuleList([model.get_decoder(), model.get_output_embeddings()])
@@ -70,8 +80,8 @@ def cost(preset: dict[str, Any], config: PreTrainedConfig, frame: tuple[int, int
     cache = clips * length * text.num_hidden_layers * 2 * sizes["kv"] * one
     prefill = clips * length * (4 * hidden + 3 * sizes["mlp"]) * one  # of one layer at a time
     kept = clips * kept_activations(text, length, one, bool(preset.get("gradient_checkpointing")))
-    # kept for the decoder's gradients
-    maps = clips * _cells(grid) * len(blocks) * (2 * width + 2 * width + 2 * hidden) * 4
+    # kept for the decoder's gradients: in front of the norm and behind it, three inner tensors
+    maps = clips * _cells(grid) * len(blocks) * 5 * width * 4
     return Cost(
         adapter.family, _count(model), blocks, config.vision_config.num_hidden_layers, grid, tokens, words,
         predict=weights + seen + prefill + cache,
