@@ -7,6 +7,7 @@ import pytest
 
 RANKS = {
     "types": 0, "errors": 0, "files": 0, "shipped": 0, "signals": 0,
+    "verdict": 0, "track": 0, "judge": 0,  # patterns, and arithmetic on arrays
     "language": 1, "prompts": 1, "backbones": 1, "shell": 1,
     "data": 2, "world": 2, "heatmap_decoder": 2, "region_encoder": 2, "familiarity": 2,
     "losses": 3, "model": 3, "costs": 3, "metrics": 3,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tiny import close
 from tvau.errors import OptionError
-from tvau.region_encoder import Part, RegionAwareAnomalyEncoder, Standardize, View
+from tvau.region_encoder import PARTS, Part, RegionAwareAnomalyEncoder, Standardize, View
 
 VIEWS = get_args(View)
 KINDS: dict[Part, slice] = {
@@ -48,7 +48,7 @@ def test_prompts_are_as_many_as_equation_13_says(view: View) -> None:
 
 
 def test_pools_and_order_are_those_of_the_equations() -> None:
-    made = RegionAwareAnomalyEncoder(hidden_size=2, channels=8, base=4, scale=3.0)
+    made = RegionAwareAnomalyEncoder(hidden_size=2, channels=8, base=4, scale=3.0, of="similarity")
     made.convolutions, made.region, made.overall = nn.Identity(), nn.Identity(), nn.Identity()  # type: ignore[assignment]
     assert made.base is not None
     assert made.place is not None
@@ -170,7 +170,7 @@ def test_a_step_of_many_clips_is_followed_as_one_of_each() -> None:
 
 
 def test_what_came_before_the_layers_had_settled_is_forgotten() -> None:
-    made = encoder()
+    made = encoder(of="similarity")
     for given in (1000 * maps(1), maps(), maps(), maps()):
         made(given)
         made.follow()
@@ -212,3 +212,29 @@ def test_few_changed_patches_are_seen_after_a_few_steps() -> None:
     prompts = made(clips).unflatten(1, (7, 10))
     differ = (prompts[::2] - prompts[1::2]).square().mean().sqrt() / prompts.square().mean().sqrt()
     assert differ > 0.2
+
+
+def test_the_heatmap_is_the_softmax_of_the_maps() -> None:
+    of_heatmap, of_maps, given = encoder(), encoder(of="similarity"), maps()
+    close(of_heatmap(given), of_maps(given.softmax(2)))  # eq. 7 before eq. 9
+    assert not torch.allclose(of_heatmap(given), of_maps(given), atol=1e-2)
+    close(of_heatmap(given + 5), of_heatmap(given))  # what both classes share is no evidence
+
+
+def test_evidence_of_the_whole_clip_stands_in_front() -> None:
+    paper, made = encoder(), encoder(parts=[*PARTS, "peak", "track"])
+    made.load_state_dict(paper.state_dict(), strict=False)
+    assert made.prompts(T) == 4 + paper.prompts(T)
+    close(made(maps())[:, 4:], paper(maps()))
+    alone = encoder(parts=["peak", "track"])
+    assert alone.prompts(T) == alone.prompts(2) == 4
+    hot = torch.zeros(1, T, 2, H, W)
+    hot[:, :, 1] -= 5
+    moved = hot.clone()
+    for t in range(T):
+        hot[0, t, 1, 1, t], moved[0, t, 1, 4, t] = 5, 5
+    one, other = alone(hot)[0], alone(moved)[0]
+    close(one[0], other[0])  # as high
+    assert not torch.allclose(one[1:], other[1:], atol=1e-3)  # elsewhere
+    (one * torch.randn(one.shape)).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in alone.parameters())

@@ -11,7 +11,6 @@ from torch.nn.functional import interpolate, normalize
 from tvau.errors import OptionError
 
 RELATIVE = 10.0  # how much faster than its parameter a layer weight learns, in the log
-PEAK = 4  # patches behind a clip's peak
 
 Context = Literal["time"]
 
@@ -166,12 +165,6 @@ class AnomalyHeatmapDecoder(nn.Module):
             similar, weights = self.similarities(hidden, text.float()), self.weights
             fused = torch.stack([weights[i] * h for i, h in similar.items()]).sum(0)
         return Maps(fused[:, :, :2], fused[:, :, 2])
-
-
-def peak(logit: Tensor) -> Tensor:
-    """How abnormal a clip is by its map: the mean of its highest four patches; [B, T', H', W'] -> [B]."""
-    patches = logit.flatten(1)
-    return patches.topk(min(PEAK, patches.shape[1]), 1).values.mean(1)
 
 
 def enlarge(maps: Tensor, frames: int, height: int, width: int) -> Tensor:

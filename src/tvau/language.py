@@ -34,6 +34,7 @@ TARGET = "Describe the features of the anomaly."
 TRAJECTORY = "What is its movement trajectory?"
 ENVIRONMENT = "Describe the environment of the video."
 FLOW = (JUDGEMENT, TARGET, TRAJECTORY, ENVIRONMENT)  # the paper's dialog flow (figure 2, user interface)
+OF_ANOMALIES = (TARGET, TRAJECTORY)  # asked only where one was seen
 NORMAL = "No, there is no anomaly."
 
 
@@ -98,6 +99,19 @@ def count(number: int) -> str:
     return NUMBERS[number] if number < len(NUMBERS) else "many"
 
 
+def same(question: str, other: str) -> bool:
+    """Whether two questions are the same but for case, spaces and marks at their ends."""
+    return other.lower().strip(" ?.!") == question.lower().strip(" ?.!")
+
+
+def follows(question: str, judged: bool | None) -> bool:
+    """Whether a question of FLOW makes sense behind a judgement: abnormal, normal, or neither said (None).
+
+    Features and movement of an anomaly are asked for unless there is none.
+    """
+    return judged is not False or question not in OF_ANOMALIES
+
+
 # ---- answers of the anomaly dialog ----
 
 
@@ -108,6 +122,12 @@ def judgement(target: Target | None) -> str:
     if not target.direction and target.start == target.end:
         return f"Yes, {target.name} is {target.action}, at the {target.start}."
     return f"Yes, {target.name} is {target.action}, from the {target.start} to the {target.end}."
+
+
+def placed(sentence: str, start: str, end: str, towards: str) -> str:
+    """A judgement whose places are those of a way, see `way`; a sentence that names none stays as it is."""
+    where = f"at the {start}" if not towards and start == end else f"from the {start} to the {end}"
+    return re.sub(rf"\b(?:from the {_CELL} to|at) the {_CELL}(?=[.,]|$)", where, sentence, count=1)
 
 
 def features(target: Target) -> str:
@@ -172,6 +192,21 @@ def slots(sentence: str) -> dict[str, str]:
         found["end"] = found["start"]
         if "stays at" in text:
             found["direction"] = "stays"
+    return found
+
+
+def disagreements(said: Sequence[tuple[str, str]]) -> list[str]:
+    """What the answers of one dialog, (question, answer), name differently about its one event; [] where they agree.
+
+    "start: center at first, then upper left". Each answer is set against those before it; one about the environment
+    is passed over, as the people it counts are others.
+    """
+    found, known = [], dict[str, str]()
+    for question, answer in said:
+        if not same(question, ENVIRONMENT):
+            for slot, value in slots(answer).items():
+                if known.setdefault(slot, value) != value:
+                    found.append(f"{slot}: {known[slot]} at first, then {value}")
     return found
 
 

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tvau.heatmap_decoder import enlarge, peak
+from tvau.heatmap_decoder import enlarge
+from tvau.judge import peak
 
 
 def map_loss(

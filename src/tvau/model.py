@@ -1,17 +1,25 @@
 """T-VAU: the paper's figure 2 in code."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from tvau.backbones import Inputs, VideoLVLM, VisionPass
+from tvau.backbones.base import Dialog
+from tvau.data.parts import fold
 from tvau.familiarity import Familiarity, feature
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder, Maps, heatmap, pool_text
+from tvau.judge import Judge, peak
+from tvau.language import FLOW, JUDGEMENT, TRAJECTORY, Target, follows, placed, same, trajectory, way
 from tvau.region_encoder import RegionAwareAnomalyEncoder
+from tvau.track import track
 from tvau.types import Batch, Turn, clip_rates
+from tvau.verdict import yes_no
 
 
 @dataclass
@@ -23,6 +31,17 @@ class Evidence:
     maps: Maps | None  # eq. 5-6; None without a decoder
     prompts: Tensor | None  # P_An [B, N, D] (eq. 13); None without an encoder
     strange: Tensor | None  # [B], how far each clip is from those of the training, see `Familiarity`; None: unknown
+
+    @cached_property
+    def peaks(self) -> Tensor:
+        """How high each heatmap rises [B]. Needs maps."""
+        return peak(cast(Maps, self.maps).logit)
+
+    @cached_property
+    def ways(self) -> list[tuple[str, str, str]]:
+        """Start, end and direction of what stands out of each clip's map, see `tvau.track`. Needs maps."""
+        paths = [track(own) for own in cast(Maps, self.maps).logit.float().cpu().numpy()]
+        return [way(tuple(path[0, 1:].tolist()), tuple(path[-1, 1:].tolist())) for path in paths]
 
 
 @torch.no_grad()
@@ -40,6 +59,10 @@ class TVAU(nn.Module):
         encoder: RAE; None: nothing is inserted before the question. Needs the decoder.
         text: [2, D], the normal and the abnormal text feature of the decoder (eq. 3), from `text_features`.
         familiarity: what clips of the training look like to the tower; None: no clip is ever called strange.
+        judge: what decides a grounded judgement. Needs the decoder.
+        grounded: evidence opens the answers, see `Conversation`. Ours, not the paper's; needs the judge.
+        folds: decoders that have not seen a part of the training each, see `tvau.data.parts`. In training mode they
+            draw the maps of that part, so that language is learned from maps no better than those of new clips.
     """
 
     text: Tensor
@@ -51,9 +74,14 @@ class TVAU(nn.Module):
         encoder: RegionAwareAnomalyEncoder | None = None,
         text: Tensor | None = None,
         familiarity: Familiarity | None = None,
+        judge: Judge | None = None,
+        grounded: bool = False,
+        folds: Sequence[AnomalyHeatmapDecoder] = (),
     ) -> None:
         super().__init__()
+        self.folds = nn.ModuleList(folds)
         self.backbone, self.decoder, self.encoder, self.familiarity = backbone, decoder, encoder, familiarity
+        self.judge, self.grounded = judge, grounded
         # the prompts are fixed: their features are computed once and travel in the checkpoint
         self.register_buffer("text", torch.zeros(2, backbone.hidden_size) if text is None else text)
 
@@ -64,10 +92,13 @@ class TVAU(nn.Module):
             batch: clips.
             dialogs: the turns of each clip; an answer of "" is left open.
         """
+        return self.evidence(self.prepare(batch, dialogs), batch)
+
+    def prepare(self, batch: Batch, dialogs: Sequence[Sequence[Turn]]) -> Inputs:
+        """The tokens of dialogs about clips, with places for the anomaly prompts; see `look`."""
         video = batch["video"]
         grid = self.backbone.grid(video.shape[1], *video.shape[-2:])
-        inputs = self.backbone.prepare(video, dialogs, self.places(grid), clip_rates(batch))
-        return self.evidence(inputs, batch)
+        return self.backbone.prepare(video, dialogs, self.places(grid), clip_rates(batch))
 
     def glance(self, batch: Batch) -> Evidence:
         """What one pass shows where no word is read or said; the language model may be muted."""
@@ -76,9 +107,21 @@ class TVAU(nn.Module):
     def evidence(self, inputs: Inputs, batch: Batch) -> Evidence:
         """What tower and decoder see of clips, and the anomaly prompts."""
         vision = self.backbone.encode(inputs)  # eq. 4
-        maps = self.decoder(vision.hidden, self.text) if self.decoder else None  # eq. 5-6
+        maps = self.draw(vision, batch) if self.decoder else None  # eq. 5-6
         strange = self.familiarity(feature(vision.hidden)) if self.familiarity else None
         return Evidence(inputs, vision, maps, self.tell(maps, batch), strange)
+
+    def draw(self, vision: VisionPass, batch: Batch) -> Maps:
+        """The decoder's maps; in training mode, where there are folds, those of the decoder that left a clip out."""
+        hidden = vision.hidden
+        if not self.training or not self.folds:
+            return cast(AnomalyHeatmapDecoder, self.decoder)(hidden, self.text)
+        parts = [fold(name, len(self.folds)) for name in batch["name"]]
+        drawn = [
+            self.folds[part]({block: tokens[[row]] for block, tokens in hidden.items()}, self.text)
+            for row, part in enumerate(parts)
+        ]
+        return Maps(*(torch.cat(own) for own in zip(*drawn, strict=True)))
 
     def places(self, grid: tuple[int, int, int]) -> int:
         """Number N of anomaly prompts for clips of (T', H', W') patches."""
@@ -120,19 +163,119 @@ class TVAU(nn.Module):
         Returns:
             The answers of each clip, and the heatmaps [B, T, H, W] (None without a decoder).
         """
-        answers, seen = self.talk(batch, questions, most)
-        return answers, None if seen.maps is None else self.enlarge(seen.maps, batch)
+        talk = self.talk(batch, questions, most)
+        maps = talk.evidence.maps
+        return [[a for _, a in own] for own in talk.history], None if maps is None else self.enlarge(maps, batch)
+
+    def talk(self, batch: Batch, questions: Sequence[Sequence[str]], most: int = 64) -> "Conversation":
+        """As `converse`, with all that was seen, the maps in patches."""
+        talk = Conversation(self, batch)
+        for asked in zip(*questions, strict=True):
+            talk.ask(asked, most)
+        return talk
+
+
+class Conversation:
+    """Clips and what is said about them, turn after turn on one cache; the one way in which T-VAU answers.
+
+    Where the model is `grounded`, evidence opens the answers, and the LVLM goes on behind it as if it had said so:
+
+    - the first word of a judgement is decided by the peak of the heatmap and the LVLM's own leaning, see `Judge`;
+    - places in a judgement are those of the map's own track, see `tvau.track`;
+    - the trajectory is that track, in words.
+
+    Args:
+        model: in evaluation mode.
+        batch: clips.
+        evidence: what the model saw of them, if it has looked already.
+
+    Attributes:
+        history: (question, answer) of each clip.
+        leans: how much the LVLM leans to Yes at the last judgement [B], see `VideoLVLM.lean`; None: not asked yet.
+        verdicts: log odds of Yes by which that judgement begins [B], the leans where the model is not grounded.
+    """
+
+    def __init__(self, model: TVAU, batch: Batch, evidence: Evidence | None = None) -> None:
+        self.model, self.batch, self._evidence = model, batch, evidence
+        self.history: list[list[tuple[str, str]]] = [[] for _ in batch["name"]]
+        self.leans: Tensor | None = None
+        self.verdicts: Tensor | None = None
+        self.dialog: Dialog | None = None
+
+    @property
+    def evidence(self) -> Evidence:
+        """All that was seen of the clips."""
+        if self._evidence is None:
+            self._evidence = self.model.glance(self.batch)
+        return self._evidence
 
     @torch.no_grad()
-    def talk(
-        self, batch: Batch, questions: Sequence[Sequence[str]], most: int = 64
-    ) -> tuple[list[list[str]], Evidence]:
-        """As `converse`, with all that was seen, the maps in patches."""
-        first = [[Turn(task="", question=own[0], answer="")] for own in questions]
-        seen = self.look(batch, first)
-        dialog = self.backbone.start(seen.inputs, seen.vision, seen.prompts)
-        answers = [self.backbone.generate(dialog, most)]
-        for later in zip(*[own[1:] for own in questions], strict=True):
-            self.backbone.ask(dialog, later)
-            answers.append(self.backbone.generate(dialog, most))
-        return [list(own) for own in zip(*answers, strict=True)], seen
+    def ask(self, questions: Sequence[str | None], most: int = 64) -> list[str]:
+        """Asks each clip a question and returns the answers; None: it sits that out, and its answer is "".
+
+        Args:
+            questions: one for each clip; the first ones cannot be None.
+            most: tokens an answer has at most.
+        """
+        dialog = self._put(questions)
+        judged = [q is not None and same(q, JUDGEMENT) for q in questions]
+        begin = self._judge(dialog, judged) if any(judged) else [""] * len(questions)
+        if not self.model.grounded:
+            answers = self.model.backbone.generate(dialog, most)
+        else:
+            before = deepcopy(dialog) if any(judged) else dialog
+            told = [
+                trajectory(Target("", "", (), *way)) if q is not None and same(q, TRAJECTORY) else ""
+                for q, way in zip(questions, self.evidence.ways, strict=True)
+            ]
+            dialog.asked = [asked and not words for asked, words in zip(dialog.asked, told, strict=True)]
+            answers = self.model.backbone.generate(dialog, most, [b or t for b, t in zip(begin, told, strict=True)])
+            if any(judged):
+                ways = self.evidence.ways
+                right = [placed(a, *w) if j else a for a, w, j in zip(answers, ways, judged, strict=True)]
+                if right != answers:  # the cache goes back, and hears what is right
+                    self.dialog, answers = before, right
+                    self.model.backbone.say(before, right)
+        for own, question, answer in zip(self.history, questions, answers, strict=True):
+            if question is not None:
+                own.append((question, answer))
+        return answers
+
+    def flow(self, most: int = 64) -> list[list[tuple[str, str]]]:
+        """The paper's dialog flow; features and movement are asked for only where an anomaly was not denied."""
+        words = {"yes": True, "no": False}
+        judged: list[bool | None] = [None] * len(self.history)
+        for question in FLOW:
+            answers = self.ask([question if follows(question, own) else None for own in judged], most)
+            if question == JUDGEMENT:
+                judged = [words.get(yes_no(answer)) for answer in answers]
+        return self.history
+
+    def lean(self, questions: Sequence[str]) -> Tensor:
+        """How much the LVLM leans to Yes as the first word behind a question of each clip [B]; nothing is said."""
+        with torch.no_grad():
+            return self.model.backbone.lean(self._put(questions))
+
+    def _put(self, questions: Sequence[str | None]) -> Dialog:
+        """Feeds the questions."""
+        backbone = self.model.backbone
+        if self.dialog is not None:
+            backbone.ask(self.dialog, questions)
+            return self.dialog
+        first = [[Turn(task="", question=question or "", answer="")] for question in questions]
+        if self._evidence is None:
+            self._evidence = self.model.look(self.batch, first)
+            inputs = self._evidence.inputs
+        else:
+            inputs = self.model.prepare(self.batch, first)
+        self.dialog = backbone.start(inputs, self._evidence.vision, self._evidence.prompts)
+        return self.dialog
+
+    def _judge(self, dialog: Dialog, judged: Sequence[bool]) -> list[str]:
+        """Notes what leads to the first word of a judgement, and says which it has to be: Yes, No, "" for any."""
+        leans = self.model.backbone.lean(dialog)
+        judge = self.model.judge if self.model.grounded else None
+        verdicts = leans if judge is None else judge(self.evidence.peaks, leans)
+        self.leans, self.verdicts = leans, verdicts
+        words = ["Yes" if sure > 0 else "No" for sure in verdicts.tolist()]
+        return [word if own and judge is not None else "" for own, word in zip(judged, words, strict=True)]

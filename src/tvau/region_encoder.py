@@ -4,16 +4,21 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from tvau.errors import OptionError
+from tvau.judge import peak
+from tvau.track import track
 
 REGIONS = 3  # a 3x3 grid
 View = Literal["difference", "map", "difference+map"]
-Part = Literal["base", "region", "global"]
-PARTS: tuple[Part, ...] = get_args(Part)
+Of = Literal["heatmap", "similarity"]
+Part = Literal["base", "region", "global", "peak", "track"]
+PARTS: tuple[Part, ...] = ("base", "region", "global")  # the paper's
+ONCE: dict[Part, int] = {"peak": 1, "track": 3}  # prompts of a clip
 
 
 class Standardize(nn.Module):
@@ -84,10 +89,15 @@ class RegionAwareAnomalyEncoder(nn.Module):
         hidden_size: width D of the language model.
         view: what the convolutions see. "difference" is the paper's (eq. 9): somebody who lies still gives it almost
             nothing. "map" (the later map of each pair) and "difference+map" are ours.
+        of: which maps those are; the paper calls two by one name. "heatmap" is the softmax of H_c over both classes
+            (eq. 7), "similarity" H_c itself (eq. 6). Before the softmax the background trembles from step to step by as
+            much as a target stands out; its differences and means drown the few patches of a target.
         channels: C_h of eq. 10.
         base: N_base of eq. 13.
         scale: root mean square of a prompt at the start; the language model's own token embeddings are the measure.
-        parts: kinds of prompts; all three are the paper's, fewer are an ablation. Their order is always eq. 13's.
+        parts: kinds of prompts; the three of PARTS are the paper's, fewer are an ablation. Their order is always that
+            of eq. 13. Two more are ours and stand once in front of all steps: "peak", how high the heatmap rises (one
+            prompt), and "track", where its target's way begins, ends and leads (three), see `tvau.track`.
         base_once: the base prompts, which are the same at every step, stand once in front of all steps. Ours: it leaves
             N_base + 10(T' - 1) prompts of the paper's (N_base + 10)(T' - 1) for the language model to read.
 
@@ -104,16 +114,18 @@ class RegionAwareAnomalyEncoder(nn.Module):
         scale: float = 1.0,
         parts: Sequence[Part] = PARTS,
         base_once: bool = False,
+        of: Of = "heatmap",
     ) -> None:
         super().__init__()
-        self.view = view
+        self.view, self.of = view, of
         counts = {"base": base, "region": REGIONS**2, "global": 1}
-        self.once = base if base_once and "base" in parts else 0
-        self.each = sum(counts[part] for part in set(parts)) - self.once  # prompts of a step
+        once: dict[Part, int] = {**ONCE, "base": base} if base_once else {**ONCE}
+        self.once = sum(count for part, count in once.items() if part in parts)  # prompts of a clip
+        self.each = sum(count for part, count in counts.items() if part in parts and part not in once)  # of a step
         if not self.once + self.each:
             raise OptionError(
-                f"parts {list(parts)} with base {base} leave no anomaly prompt: keep one of {', '.join(PARTS)}, or set "
-                "view to null for the LVLM alone"
+                f"parts {list(parts)} with base {base} leave no anomaly prompt: keep one of "
+                f"{', '.join(get_args(Part))}, or set view to null for the LVLM alone"
             )
         self.scale = nn.Parameter(torch.tensor(scale))
         seeing = [part for part in ("region", "global") if part in parts]
@@ -133,6 +145,18 @@ class RegionAwareAnomalyEncoder(nn.Module):
         # which region a prompt speaks of
         self.place = nn.Parameter(torch.randn(REGIONS**2, hidden_size)) if "region" in parts else None
         self.base = nn.Parameter(torch.randn(base, hidden_size)) if "base" in parts else None
+        self.base_once = base_once
+        numbers = {"peak": 1, "track": 6}  # that such prompts are made of
+        self.clip = nn.ModuleDict(
+            {
+                part: nn.Sequential(
+                    Standardize(numbers[part]), nn.Linear(numbers[part], channels), nn.GELU(),
+                    nn.Linear(channels, ONCE[part] * hidden_size), nn.Unflatten(1, (ONCE[part], hidden_size)),
+                    nn.LayerNorm(hidden_size),
+                )
+                for part in ONCE if part in parts
+            }
+        )  # fmt: skip
 
     def prompts(self, times: int) -> int:
         """Number N of prompts for T' maps: (T' - 1)(N_base + 9 + 1), less what is left out."""
@@ -150,20 +174,37 @@ class RegionAwareAnomalyEncoder(nn.Module):
             return self._prompts(maps.float())
 
     def _prompts(self, maps: Tensor) -> Tensor:
+        seen = _numbers(maps) if self.clip else {}
+        found = [encode(seen[part]) for part, encode in self.clip.items()]
+        if self.base is not None and self.base_once:
+            found.append(self.base.expand(len(maps), -1, -1))
+        if self.each:
+            found.append(self._steps(maps))
+        return self.scale * torch.cat(found, 1)
+
+    def _steps(self, maps: Tensor) -> Tensor:
+        """The prompts of the steps between two maps, one step after the other [B, (T'-1) each, D]."""
+        maps = maps.softmax(2) if self.of == "heatmap" else maps
         later = maps[:, 1:]
         change = later - maps[:, :-1]  # eq. 9, [B, T'-1, 2, H', W']
         seen = {"difference": change, "map": later, "difference+map": torch.cat([change, later], 2)}[self.view]
         batch, steps = seen.shape[:2]
         features = self.convolutions(seen.flatten(0, 1))  # eq. 10, [B(T'-1), C_h, H', W']
         prompt = []  # eq. 13
-        if self.base is not None and not self.once:
+        if self.base is not None and not self.base_once:
             prompt.append(self.base.expand(batch * steps, -1, -1))
         if self.region is not None and self.place is not None:
             grid = adaptive_avg_pool2d(features, REGIONS).flatten(2).mT.flatten(0, 1)  # [B(T'-1)9, C_h]
             prompt.append(self.region(grid).unflatten(0, (-1, REGIONS**2)) + self.place)  # eq. 11, [B(T'-1), 9, D]
         if self.overall is not None:
             prompt.append(self.overall(features.mean((2, 3)))[:, None])  # eq. 12, [B(T'-1), 1, D]
-        found = [torch.cat(prompt, 1).reshape(batch, steps * self.each, -1)] if prompt else []
-        if self.base is not None and self.once:
-            found.insert(0, self.base.expand(batch, -1, -1))
-        return self.scale * torch.cat(found, 1)
+        return torch.cat(prompt, 1).reshape(batch, steps * self.each, -1)
+
+
+@torch.no_grad()
+def _numbers(maps: Tensor) -> dict[str, Tensor]:
+    """What the prompts of a clip are made of, of maps [B, T', 2, H', W']: its peak [B, 1], its track [B, 6]."""
+    logit = maps[:, :, 1] - maps[:, :, 0]
+    ways = [track(own)[[0, -1], 1:] for own in logit.cpu().numpy()]  # each [2, 2]
+    ends = np.array([(*first, *last, *(last - first)) for first, last in ways])
+    return {"peak": peak(logit)[:, None], "track": torch.from_numpy(ends).to(maps)}

@@ -14,7 +14,7 @@ from tiny import Demo, batch
 from tvau.backbones import Qwen25VL
 from tvau.data.parts import fold
 from tvau.errors import OptionError
-from tvau.heatmap_decoder import peak
+from tvau.judge import peak
 from tvau.tasks import HeatmapTask
 from tvau.tasks.checkpoints import load_decoder, load_fold_decoders
 from tvau.types import Batch

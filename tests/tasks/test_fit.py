@@ -116,7 +116,7 @@ def learns(name: str, config: str) -> bool:
     part = name.split(".")[1] if name.startswith("model.") else ""
     if part == "backbone":
         return "lora_" in name
-    return part not in ("decoder", "familiarity") or (part == "decoder" and config == "heatmap")
+    return part not in ("decoder", "familiarity", "judge") or (part == "decoder" and config == "heatmap")
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ActionConfigFile
@@ -58,6 +59,9 @@ class CommandLine(LightningCLI):
         if given.ckpt_path not in (None, "best", "last", "hpc") and not given.ckpt_path.startswith("registry"):
             said = {word.partition("=")[0].rpartition(".")[2] for word in args if word.startswith("--model.")}
             for name, value in made_of(read_checkpoint(given.ckpt_path), given.ckpt_path).items():
+                own = given.model.init_args.get(name)
+                if name == "heatmap" and own and self.config.subcommand == "fit" and Path(own).is_file():
+                    continue  # stage 1's own has what a training needs beside it: the decoders that left clips out
                 if name in given.model.init_args and name not in said:  # over what a config says, not over the words
                     given.model.init_args[name] = value
         if self.config.subcommand != "fit" and not any(word.startswith("--trainer.logger") for word in args):

@@ -7,19 +7,19 @@ names against the true track, "heatmap" what the answers say against the model's
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from tvau.errors import DataError
 from tvau.language import SLOTS, slots
 from tvau.metrics.intervals import intervals
 from tvau.metrics.rows import RowMetric
-from tvau.metrics.verdict import yes_no
 from tvau.metrics.wording import (
     bleu4,
     bleu_counts,
@@ -31,6 +31,7 @@ from tvau.metrics.wording import (
     sentence_bleu4,
     tokens,
 )
+from tvau.verdict import yes_no
 
 YES_NO_TASKS = ("judgement", "heatmap")
 FACTS = ("track", "heatmap")  # tasks whose references are facts, not wording
@@ -55,6 +56,21 @@ class Column(NamedTuple):
         return float(weights @ (self.values * self.counted) / total) if total else float("nan")
 
 
+class Ranked(NamedTuple):
+    """How sure of a yes each answer was, whether yes is right, and which answers count."""
+
+    sure: NDArray[np.float64]  # [N]
+    right: NDArray[np.float64]  # [N], 1 or 0
+    counted: NDArray[np.bool_]  # [N]
+
+    def auc(self, weights: NDArray[np.float64]) -> float:
+        """Area under the ROC curve, each answer counted `weights` times [N]; NaN where one of both words is missing."""
+        kept = self.counted & (weights > 0)
+        if len(np.unique(self.right[kept])) < 2:
+            return float("nan")
+        return float(roc_auc_score(self.right[kept], self.sure[kept], sample_weight=weights[kept]))
+
+
 class Answers:
     """What is found out once about each answer to one task; every score is then a matter of adding up.
 
@@ -72,6 +88,7 @@ class Answers:
             self.bleu = np.array([bleu_counts(a, r) for a, r in pairs]).reshape(-1, 10)
             for name, score in WORDING.items():
                 self._add(name, [(float(score(a, r)), True) for a, r in pairs])
+        self.ranked: dict[str, Ranked] = {}
         self.slots = []
         if task != "environment":  # places and crowds are no slots: "a parking lot" would be read as an action
             read = [(slots(a), slots(r)) for a, r in pairs]
@@ -88,10 +105,21 @@ class Answers:
     def _add(self, name: str, rows: Sequence[tuple[float, bool]]) -> None:
         self.columns[name] = Column(*np.array(rows, float).reshape(-1, 2).T)
 
+    def rank(self, sure: Sequence[Mapping[str, float]], references: Sequence[str]) -> None:
+        """Notes how sure of a yes somebody was, by the names of the scores that come of it."""
+        right = [yes_no(reference) for reference in references]
+        names = sorted({name for own in sure for name in own})
+        for name in names:
+            rows = [(own.get(name, np.nan), word == "yes") for own, word in zip(sure, right, strict=True)]
+            counted = [name in own and bool(word) for own, word in zip(sure, right, strict=True)]
+            sure_of, yes = np.array(rows, float).reshape(-1, 2).T
+            self.ranked[name] = Ranked(sure_of, yes, np.array(counted))
+
     def scores(self, weights: NDArray[np.float64]) -> dict[str, float]:
         """Every score, slots by their names, each answer counted `weights` times [N]; undefined ones are left out."""
         found = {} if self.bleu is None else {"bleu4": bleu_of(weights @ self.bleu)}
         found |= {name: column.mean(weights) for name, column in self.columns.items()}
+        found |= {name: ranked.auc(weights) for name, ranked in self.ranked.items()}
         if "_yes" in found:
             found["yes_no_balanced"] = (found["_yes"] + found["_no"]) / 2
         return {name: value for name, value in found.items() if np.isfinite(value) and not name.startswith("_")}
@@ -131,6 +159,7 @@ def text_scores(
     references: Sequence[str],
     videos: Sequence[str] | None = None,
     bootstrap: int = 0,
+    sure: Sequence[Mapping[str, float]] = (),
 ) -> dict[str, Any]:
     """All scores of the answers to one task, with their floors.
 
@@ -139,6 +168,7 @@ def text_scores(
         answers, references: N of each.
         videos: the video of each answer, for the intervals; None: each answer stands for itself.
         bootstrap: resamplings of the videos behind the intervals; 0: none.
+        sure: how sure of a yes each answer was, by the names of the areas under the ROC curve that come of it.
 
     Returns:
         count, bleu4, bleu4_sentence, rouge_l, meteor, exact, slots {slot: accuracy}, where there is yes and no also
@@ -149,6 +179,7 @@ def text_scores(
     if not references:
         return {"count": 0}
     scored = Answers(task, answers, references)
+    scored.rank(sure, references)
     names, owner = np.unique(list(map(str, range(len(answers))) if videos is None else videos), return_inverse=True)
     found = scored.scores(np.ones(scored.size))
     named = {slot: found.pop(slot) for slot in scored.slots}
@@ -189,6 +220,7 @@ class TextScores(RowMetric):
         answers: Sequence[str],
         references: Sequence[str],
         clips: Sequence[str] | None = None,
+        sure: Sequence[Mapping[str, float]] | None = None,
     ) -> None:
         """Add answers.
 
@@ -198,6 +230,7 @@ class TextScores(RowMetric):
             references: what is right; answers without a reference ("") are passed over.
             clips: optional, the clip of each answer ("name:first frame"). With it, the same answer to the same task of
                 the same clip counts once, however often a distributed sampler repeats the clip.
+            sure: optional, see `text_scores`.
 
         Raises:
             DataError: lists of different lengths.
@@ -206,21 +239,24 @@ class TextScores(RowMetric):
         if len(lengths) > 1:
             given = f"{len(tasks)} tasks, {len(answers)} answers, {len(references)} references"
             raise DataError(f"{given}{'' if clips is None else f', {len(clips)} clips'}; expected as many of each.")
-        rows = zip([None] * len(tasks) if clips is None else clips, tasks, answers, references, strict=True)
+        named = [None] * len(tasks) if clips is None else clips
+        known = [sorted(own.items()) for own in sure or [{}] * len(tasks)]
+        rows = zip(named, tasks, answers, references, known, strict=True)
         text = "".join(json.dumps(row) + "\n" for row in rows if row[3])
         if text:
             self.lines.append(torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8).to(self.device))
 
     def compute(self) -> dict[str, dict[str, Any]]:
         """{task: scores} as `text_scores` gives them, tasks in order of their names."""
-        rows = [tuple(json.loads(line)) for line in self.all_rows("lines").numpy().tobytes().splitlines()]
+        lines = [json.loads(line) for line in self.all_rows("lines").numpy().tobytes().splitlines()]
+        rows = [(*line[:4], tuple(map(tuple, line[4]))) for line in lines]
         once = list(dict.fromkeys(row for row in rows if row[0] is not None)) + [r for r in rows if r[0] is None]
-        by_task: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+        by_task: dict[str, list[tuple[str, str, str, dict[str, float]]]] = defaultdict(list)
         # the same order in every layout of processes
-        for at, (clip, task, answer, reference) in enumerate(sorted(once, key=lambda r: (r[1:], r[0] or ""))):
-            by_task[task].append((answer, reference, str(at) if clip is None else clip.rsplit(":", 1)[0]))
+        for at, (clip, task, answer, reference, sure) in enumerate(sorted(once, key=lambda r: (r[1:], r[0] or ""))):
+            by_task[task].append((answer, reference, str(at) if clip is None else clip.rsplit(":", 1)[0], dict(sure)))
         result = {}
         for task, told in by_task.items():
-            answers, references, videos = zip(*told, strict=True)
-            result[task] = text_scores(task, answers, references, videos, self.bootstrap)
+            answers, references, videos, known = zip(*told, strict=True)
+            result[task] = text_scores(task, answers, references, videos, self.bootstrap, known)
         return result

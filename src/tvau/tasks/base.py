@@ -184,9 +184,8 @@ class Task(WholeSteps):
         """Raises CheckpointError for a checkpoint of another backbone, or one that lacks trained parts."""
         check_identity(checkpoint, self.model.backbone, "the checkpoint")
         given = {k: tuple(v.shape) for k, v in checkpoint["state_dict"].items()}
-        new = {
-            k for k in self.state_dict() if k.startswith("model.familiarity.")
-        } - given.keys()  # in 0.1 there is none
+        later = ("model.familiarity.", "model.judge.")  # older checkpoints have none
+        new = {k for k in self.state_dict() if k.startswith(later)} - given.keys()
         wanted = {k: tuple(v.shape) for k, v in self.state_dict().items() if self.keeps(k) and k not in new}
         if wanted != given:
             wrong = sorted(k for k in wanted.keys() | given.keys() if wanted.get(k) != given.get(k))

@@ -21,9 +21,10 @@ from tvau.metrics.boxes import MapRule
 
 # options of the tasks that say what a model is made of, not how it is trained or asked
 MADE_OF = (
-    "view", "variant", "channels", "base", "parts", "base_once", "lora_rank", "lora_alpha", "learned_text", "width",
-    "context", "folds",
+    "view", "of", "variant", "channels", "base", "parts", "base_once", "lora_rank", "lora_alpha", "learned_text",
+    "width", "context", "folds", "grounded",
 )  # fmt: skip
+BEFORE = {"of": "similarity"}  # what was done before there was an option, where its checkpoints have the others
 
 
 class CheckpointFiles(TorchCheckpointIO):
@@ -163,6 +164,8 @@ def made_of(checkpoint: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The options of the task to which a checkpoint belongs; it holds all that stage 1 trained, so it is `heatmap`."""
     stored = checkpoint.get("options", {})
     made = {name: stored[name] for name in MADE_OF if name in stored}
+    if "view" in made:
+        made = {**BEFORE, **made}
     if "width" in made:  # of a decoder that was trained further, its own
         made |= checkpoint.get("decoder") or {}
     if "heatmap" in stored:

@@ -12,19 +12,24 @@ from torchmetrics import MeanMetric
 from tvau.backbones import VideoLVLM
 from tvau.errors import CheckpointError, DataError, OptionError
 from tvau.familiarity import FOREIGN
-from tvau.language import FLOW
+from tvau.judge import Judge
+from tvau.language import NORMAL, Target, trajectory
 from tvau.metrics import TextScores
 from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.motion import answer_rows
-from tvau.model import TVAU
-from tvau.region_encoder import PARTS, Part, RegionAwareAnomalyEncoder, View
+from tvau.metrics.rows import RowMetric
+from tvau.model import TVAU, Conversation
+from tvau.region_encoder import PARTS, Of, Part, RegionAwareAnomalyEncoder, View
 from tvau.tasks.base import OURS, Task
-from tvau.tasks.checkpoints import load_decoder, load_familiarity, read_checkpoint, rules_of
+from tvau.tasks.checkpoints import BEFORE, load_decoder, load_familiarity, load_fold_decoders, read_checkpoint, rules_of
 from tvau.tasks.maps import MapScores, frame_scores, shown, true_boxes
 from tvau.tasks.variants import VARIANTS, Variant
-from tvau.types import Batch, having, select
+from tvau.types import Batch, Turn, having, select
+from tvau.verdict import yes_no
 from tvau.viz.cases import save_case
 from tvau.viz.report import Case
+
+MAP = "map"  # what the map says without a language model, among the methods of a test
 
 
 class DialogTask(Task):
@@ -39,10 +44,17 @@ class DialogTask(Task):
         variant: an ablation that tells the LVLM of anomalies in another way: "heatmap_video" (the heatmap as a second
             video in place of the region encoder, needs `heatmap`) or "true_masks" (the region encoder sees the true
             masks, an upper bound; without `heatmap` the test gives no scores of heatmaps). See `tasks/variants.py`.
+        of: which maps those are, "heatmap" (behind the softmax) or "similarity" (before it).
         channels, base, parts, base_once: C_h, N_base and the kinds of prompts of the region encoder, and whether base
             prompts stand once or, as in the paper, at every step.
+        grounded: evidence opens the answers: the first word of the judgement, its places and the trajectory, see
+            `tvau.model.Conversation`. Ours, not the paper's; needs `heatmap`. What decides the first word is fitted
+            in every validation of a fit, and kept in the checkpoint.
+        out_of_fold: learn from the maps of those decoders of `heatmap` that have not seen a clip, where it holds any
+            (`folds` of `HeatmapTask`); validation, test and predict use its main decoder.
         lora_rank, lora_alpha, lora_dropout: of LoRA on the language model; rank 0: none.
-        questions: what `predict` asks; the default is the paper's dialog flow.
+        questions: what `predict` asks; None: the paper's dialog flow, features and trajectory only of what was judged
+            abnormal.
         most: tokens an answer has at most.
         judged_only: test splits of which only the first answer is asked, as their words were never learned.
         cases: videos of each kind (normal, abnormal) and split that the test keeps for the report.
@@ -59,15 +71,18 @@ class DialogTask(Task):
         backbone: VideoLVLM,
         heatmap: str | None = None,
         view: View | None = "difference",
+        of: Of = "heatmap",
         variant: Variant | None = None,
         channels: int = 64,
         base: int = 10,
         parts: Sequence[Part] = PARTS,
         base_once: bool = False,
+        grounded: bool = False,
+        out_of_fold: bool = True,
         lora_rank: int = 16,
         lora_alpha: int = 32,
         lora_dropout: float = 0.0,
-        questions: Sequence[str] = FLOW,
+        questions: Sequence[str] | None = None,
         most: int = 48,
         judged_only: Sequence[str] = (),
         cases: int = 2,
@@ -78,46 +93,87 @@ class DialogTask(Task):
     ) -> None:
         super().__init__(learning_rate, weight_decay, warmup)
         self.save_hyperparameters(ignore=["backbone"])
-        self.questions, self.most = list(questions), most
+        self.questions, self.most = questions, most
         self.judged_only, self.cases, self.bootstrap = set(judged_only), cases, bootstrap
         self.kept: dict[tuple[str, bool], dict[str, None]] = {}  # videos that became cases, by split and kind
-        decoder, text, encoder, familiarity = None, None, None, None
+        decoder, text, encoder, familiarity, judge, folds = None, None, None, None, None, list[Any]()
         if heatmap is not None:
+            judge = Judge()
             decoder, text, self.decoder_options = load_decoder(heatmap, backbone)
             decoder.requires_grad_(False)
+            folds = load_fold_decoders(heatmap, backbone) if out_of_fold else []
+            for own in folds:
+                own.requires_grad_(False)
             familiarity = load_familiarity(heatmap, backbone)
             self.rules = rules_of(read_checkpoint(heatmap))
-        elif variant == "heatmap_video" or (variant is None and view not in (None, "difference")):
-            asked = f"view {view}" if variant is None else f"variant {variant}"
+        elif grounded or variant == "heatmap_video" or (variant is None and view not in (None, "difference")):
+            asked = "grounded" if grounded else f"view {view}" if variant is None else f"variant {variant}"
             raise OptionError(f"{asked} without heatmap: give a checkpoint of stage 1 (--model.heatmap)")
         if view is not None and variant != "heatmap_video" and (decoder or variant):
             scale = backbone.prompt_scale
-            encoder = RegionAwareAnomalyEncoder(backbone.hidden_size, view, channels, base, scale, parts, base_once)
+            encoder = RegionAwareAnomalyEncoder(backbone.hidden_size, view, channels, base, scale, parts, base_once, of)
         self.method = OURS if encoder or variant else "lvlm"
-        self.model = VARIANTS[variant](backbone, decoder, encoder, text, familiarity)
+        self.model = VARIANTS[variant](backbone, decoder, encoder, text, familiarity, judge, grounded, folds)
+        self.known = JudgedClips()
         backbone.add_lora(lora_rank, lora_alpha, lora_dropout)
+
+    # ---- checkpoints ----
+
+    def keeps(self, key: str) -> bool:
+        """The decoders that left clips out stay in stage 1's checkpoint."""
+        return super().keeps(key) and not key.startswith("model.folds.")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """As every task, with the number of decoders that the training was shown."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["folds"] = len(self.model.folds)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """As every task; raises CheckpointError where a training would go on with other maps than it began with."""
+        super().on_load_checkpoint(checkpoint)
+        before, now = checkpoint.get("folds", 0), len(self.model.folds)
+        if self._trainer is not None and self.trainer.state.fn == "fit" and before != now:
+            raise CheckpointError(
+                f"the training began with maps of {before} decoders that left clips out, and would go on with {now}: "
+                "give the checkpoint of stage 1 that it began with (--model.heatmap)"
+            )
 
     # ---- training ----
 
-    def loss(self, batch: Batch) -> Tensor:
-        """Cross entropy of the answers; raises DataError for a clip that has none."""
+    def check(self, batch: Batch) -> None:
+        """Raises DataError for a clip that has no dialog."""
         for name, turns in zip(batch["name"], batch["turns"], strict=True):
             if not turns:
                 raise DataError(
                     f"{name}: a clip without a dialog, from which stage 2 learns nothing: use clips that have one "
                     "(--data.clips=dialogs), or write dialogs with `tvau annotate`"
                 )
-        return self.model(batch)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Cross entropy of the answers."""
-        loss = self.loss(batch)
+        self.check(batch)
+        loss = self.model(batch)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["name"]))
         return self.share(loss, batch)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """The same on validation clips."""
-        self.watch_loss(self.loss(batch), batch)
+        """The same on validation clips, and what a judge would learn from them."""
+        self.check(batch)
+        seen = self.model.look(batch, batch["turns"])
+        self.watch_loss(self.model.backbone.loss(seen.inputs, seen.vision, seen.prompts), batch)
+        if self.model.judge is not None:
+            talk = Conversation(self.model, batch, seen)
+            leans = talk.lean([turns[0]["question"] for turns in batch["turns"]])
+            self.known.update(batch, seen.peaks, leans)
+
+    def on_validation_epoch_end(self) -> None:
+        """Fits the judge where a training is validated: the checkpoint that is written now holds it."""
+        super().on_validation_epoch_end()
+        if self.model.judge is not None:
+            peaks, leans, yes = self.known.compute().T  # in every process
+            self.known.reset()
+            if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+                self.model.judge.fit(peaks, leans, yes > 0)
 
     # ---- test ----
 
@@ -126,6 +182,8 @@ class DialogTask(Task):
         self.scores.clear()
         for name in self.split_names:  # in every process, also in one that gets no clip of a split
             self.scores[f"text_{name}"] = TextScores(self.bootstrap).to(self.device)
+            if self.model.judge is not None:
+                self.scores[f"alone_{name}"] = TextScores(self.bootstrap).to(self.device)
             self.scores[f"maps_{name}"] = MapScores(self.rules.get(OURS), self.bootstrap).to(self.device)
             self.scores[f"foreign_{name}"] = MeanMetric(nan_strategy="ignore").to(self.device)
         self.kept.clear()
@@ -137,18 +195,31 @@ class DialogTask(Task):
             batch = {**batch, "turns": [turns[:1] for turns in batch["turns"]]}
         for part in by_length(batch):
             turns = part["turns"]
-            answers, seen = self.model.talk(part, [[t["question"] for t in own] for own in turns], self.most)
+            talk = self.model.talk(part, [[t["question"] for t in own] for own in turns], self.most)
+            answers, seen = [[answer for _, answer in own] for own in talk.history], talk.evidence
             heatmaps = None if seen.maps is None else self.model.enlarge(seen.maps, part)
             if seen.strange is not None:
                 cast(MeanMetric, self.scores[f"foreign_{name}"]).update(seen.strange > FOREIGN)
-            text, maps = cast(TextScores, self.scores[f"text_{name}"]), cast(MapScores, self.scores[f"maps_{name}"])
+            maps = cast(MapScores, self.scores[f"maps_{name}"])
             found = None if heatmaps is None else maps.update(part, heatmaps)
-            tracks, (height, width) = true_boxes(part), part["video"].shape[-2:]
-            for i, video in enumerate(part["name"]):
-                rows = answer_rows(turns[i], answers[i], tracks[i], found[i] if found else None, (height, width))
-                tasks, said, references = zip(*rows, strict=True)
-                text.update(tasks, said, references, [f"{video}:{int(part['frames'][i, 0])}"] * len(rows))
+            self._score(f"text_{name}", part, answers, sureness(talk), found)
+            if (judge := self.model.judge) is not None:
+                verdicts = judge.map_alone(seen.peaks).tolist()
+                told = [map_answers(own, v, w) for own, v, w in zip(turns, verdicts, seen.ways, strict=True)]
+                self._score(f"alone_{name}", part, told, [{"yes_no_auc": verdict} for verdict in verdicts])
             self._keep(name, part, answers, heatmaps)
+
+    def _score(
+        self, key: str, batch: Batch, answers: list[list[str]], sure: list[dict[str, float]], found: Any = None
+    ) -> None:
+        """Adds the answers about clips, and how sure each clip's judgement was."""
+        tracks, (height, width) = true_boxes(batch), batch["video"].shape[-2:]
+        for i, video in enumerate(batch["name"]):
+            rows = answer_rows(batch["turns"][i], answers[i], tracks[i], found[i] if found else None, (height, width))
+            tasks, said, references = zip(*rows, strict=True)
+            clip = f"{video}:{int(batch['frames'][i, 0])}"
+            by_row = [sure[i] if task == "judgement" else {} for task in tasks]
+            cast(TextScores, self.scores[key]).update(tasks, said, references, [clip] * len(rows), by_row)
 
     def _keep(self, split: str, batch: Batch, answers: list[list[str]], heatmaps: Tensor | None) -> None:
         """Leaves the first videos of each kind in the run's folder, for the report."""
@@ -171,6 +242,7 @@ class DialogTask(Task):
     def on_test_end(self) -> None:
         """Writes `test.json`: {method: {split: {"frame": ..., ..., "text": ...}}}, and `curves.json`."""
         results: dict[str, dict[str, Any]] = defaultdict(dict)
+        alone: dict[str, dict[str, Any]] = {}
         for key, score in self.scores.items():
             kind, name = key.split("_", 1)
             if kind == "foreign":  # share of the clips that are far from the training
@@ -178,19 +250,59 @@ class DialogTask(Task):
                     results[name]["foreign"] = float(cast(MeanMetric, score).compute())
                 continue
             scores = cast(TextScores | MapScores, score).compute()
+            if kind == "alone":
+                alone[name] = {"text": scores}
+                continue
             results[name] |= {"text": scores} if kind == "text" else scores
-        self.publish({self.method: results})
+        self.publish({self.method: results} | ({MAP: alone} if alone else {}))
 
     # ---- predict ----
 
     def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """What is seen in each clip, see `shown`, and what is said about it."""
-        answers, seen = self.model.talk(batch, [self.questions] * len(batch["name"]), self.most)
-        turns = [
-            [{"task": "", "question": q, "answer": a} for q, a in zip(self.questions, own, strict=True)]
-            for own in answers
-        ]
-        return {**shown(seen, batch), "turns": turns}
+        talk = Conversation(self.model, batch)
+        if self.questions is None:
+            talk.flow(self.most)
+        for question in self.questions or ():
+            talk.ask([question] * len(batch["name"]), self.most)
+        turns = [[{"task": "", "question": q, "answer": a} for q, a in own] for own in talk.history]
+        return {**shown(talk.evidence, batch), "turns": turns}
+
+
+class JudgedClips(RowMetric):
+    """What is known of the validation clips whose judgement is yes or no: peak, lean and 1 for yes, [n, 3]."""
+
+    rows: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_rows("rows", 3, dtype=torch.float32)
+
+    def update(self, batch: Batch, peaks: Tensor, leans: Tensor) -> None:
+        """Adds clips; those whose first answer is neither are left out."""
+        words = [yes_no(turns[0]["answer"]) for turns in batch["turns"]]
+        yes = peaks.new_tensor([word == "yes" for word in words])
+        read = torch.tensor([bool(word) for word in words], device=peaks.device)
+        self.rows.append(torch.stack([peaks.float(), leans.to(peaks).float(), yes.float()], 1)[read])
+
+    def compute(self) -> Tensor:
+        """All rows."""
+        return self.all_rows("rows")
+
+
+def sureness(talk: Conversation) -> list[dict[str, float]]:
+    """For each clip how sure its judgement was, by the names of the scores in `test.json`; {} where it gave none."""
+    if talk.leans is None or talk.verdicts is None:
+        return [{} for _ in talk.history]
+    pairs = zip(talk.verdicts.tolist(), talk.leans.tolist(), strict=True)
+    return [{"yes_no_auc": verdict, "yes_logit_auc": lean} for verdict, lean in pairs]
+
+
+def map_answers(turns: Sequence[Turn], verdict: float, way: tuple[str, str, str]) -> list[str]:
+    """What the map alone answers, without a language model: yes or no by its peak, and the way of its track."""
+    target = Target("", "", (), *way)
+    words = {"judgement": "Yes." if verdict > 0 else NORMAL, "trajectory": trajectory(target)}
+    return [words.get(turn["task"], "") for turn in turns]
 
 
 def load(checkpoint: str, backbone: VideoLVLM) -> TVAU:
@@ -203,7 +315,7 @@ def load(checkpoint: str, backbone: VideoLVLM) -> TVAU:
     options = stored.get("options", {})
     if "heatmap" not in options:
         raise CheckpointError(f"{checkpoint} is no checkpoint of stage 2 (tvau.tasks.DialogTask)")
-    known = {k: v for k, v in options.items() if k in signature(DialogTask).parameters}  # 0.1 had some for pretraining
+    known = {k: v for k, v in {**BEFORE, **options}.items() if k in signature(DialogTask).parameters}  # 0.1 had others
     task = DialogTask(backbone, **{**known, "heatmap": checkpoint if options["heatmap"] else None})
     task.on_load_checkpoint(stored)
     task.load_state_dict(stored["state_dict"], strict=False)

@@ -55,16 +55,15 @@ class TrueMasks(TVAU):
         return super().tell(mask_maps(batch["mask"], grid), batch)
 
 
-def mask_maps(mask: Tensor, grid: tuple[int, int, int], weight: float = 4.0) -> Maps:
+def mask_maps(mask: Tensor, grid: tuple[int, int, int], least: float = 0.01) -> Maps:
     """Masks bool [B, T, H, W] as the maps of a decoder that knows the truth, of T' x H' x W' patches.
 
-    A patch that lies in the mask wholly gets -weight as normal and +weight as abnormal, one outside the opposite, and
-    one that lies in it with a share s gets -+weight (2s - 1). The region encoder standardizes what it sees, so the size
-    of `weight` does not matter to it.
+    The softmax of the two maps (eq. 7) gives the share of each patch that lies in the mask, but for `least` and
+    1 - `least` at the ends, where their logarithm would be infinite.
     """
     share = adaptive_avg_pool3d(mask.float()[:, None], grid)[:, 0]  # [B, T', H', W']
-    abnormal = weight * (2 * share - 1)
-    return Maps(torch.stack([-abnormal, abnormal], 2), 2 * abnormal)
+    logit = share.clamp(least, 1 - least).logit()
+    return Maps(torch.stack([-logit / 2, logit / 2], 2), logit)
 
 
 VARIANTS: dict[Variant | None, type[TVAU]] = {None: TVAU, "heatmap_video": HeatmapVideo, "true_masks": TrueMasks}

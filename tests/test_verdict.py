@@ -4,7 +4,7 @@ import pytest
 
 from tvau import language
 from tvau.annotate.phrases import NO
-from tvau.metrics.verdict import yes_no
+from tvau.verdict import yes_no
 
 YES = (
     "Yes, a car.", "I say yes", "**Yes**", "YES", "Sure! Yes, a man falls.", "Certainly. Yes, there is an anomaly.",
