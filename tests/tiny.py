@@ -71,9 +71,11 @@ def store(task: Task, path: Path) -> Path:
     return path
 
 
-def stage_one(backbone: VideoLVLM, path: Path) -> Path:
-    """A checkpoint of an untrained stage 1."""
-    task = HeatmapTask(backbone)
+def stage_one(backbone: VideoLVLM, path: Path, folds: int = 0) -> Path:
+    """A checkpoint of an untrained stage 1; decoders that left clips out differ from its own."""
+    task = HeatmapTask(backbone, folds=folds)
+    for weights in task.fold_decoders.parameters():
+        weights.data.add_(0.05 * torch.randn_like(weights))
     task.read()
     return store(task, path)
 

@@ -1,0 +1,155 @@
+"""Evidence opens the answers: the judge, the map's own track, and the flow; in models and in real fits."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tiny import Demo, batch, close, stage_one, turn
+from tvau.backbones import Qwen25VL
+from tvau.data.parts import fold
+from tvau.errors import OptionError
+from tvau.language import ENVIRONMENT, FLOW, JUDGEMENT, TRAJECTORY, Target, judgement, trajectory
+from tvau.model import TVAU, Conversation
+from tvau.tasks import DialogTask
+from tvau.tasks.dialog import load
+from tvau.types import select
+
+
+@pytest.fixture(scope="module")
+def lvlm(checkpoint: Path) -> Qwen25VL:
+    return Qwen25VL(str(checkpoint), blocks=[1, 2])
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, root: Path) -> Demo:
+    demo = Demo(tmp_path_factory.mktemp("grounded"), checkpoint, root / "configs" / "synthetic", videos=4)
+    stage_one(Qwen25VL(str(checkpoint), blocks=[1, 2]), demo.folder / "maps.ckpt", folds=2)
+    return demo
+
+
+def talk(lvlm: Qwen25VL, path: Path, grounded: bool = True, clips: int = 2) -> Conversation:
+    torch.manual_seed(0)
+    task = DialogTask(lvlm, str(stage_one(lvlm, path / "maps.ckpt")), channels=8, lora_rank=0, grounded=grounded)
+    return Conversation(task.model.eval(), batch(clips))
+
+
+def test_the_judge_says_the_first_word_and_the_lvlm_goes_on(lvlm: Qwen25VL, tmp_path: Path) -> None:
+    own = talk(lvlm, tmp_path, grounded=False)
+    own.ask([JUDGEMENT] * 2, most=3)
+    assert own.leans is not None
+    close(own.verdicts, own.leans)  # type: ignore[arg-type]
+    for bias, word in ((99.0, "Yes"), (-99.0, "No")):
+        made = talk(lvlm, tmp_path)
+        assert made.model.judge is not None
+        made.model.judge.both.copy_(torch.tensor([1.0, 2.0, bias]))
+        answers = made.ask([JUDGEMENT] * 2, most=3)
+        assert all(answer.startswith(word) for answer in answers)
+        close(made.leans, own.leans)  # type: ignore[arg-type]
+        close(made.verdicts, made.evidence.peaks + 2 * own.leans + bias)  # type: ignore[arg-type]
+        begun = lvlm.start(made.evidence.inputs, made.evidence.vision, made.evidence.prompts)
+        assert lvlm.generate(begun, 3, [word] * 2) == answers  # nothing in it names a place
+
+
+def test_places_are_those_of_the_track_and_the_cache_has_heard_them(
+    lvlm: Qwen25VL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = talk(lvlm, tmp_path)
+    said = "Yes, a person is running, from the upper left to the lower right."
+    generate = lvlm.generate
+
+    def speak(dialog: Any, most: int, begin: Any = ()) -> list[str]:
+        return generate(dialog, 0, [said] * 2 if begin[0] in ("Yes", "No") else begin)
+
+    monkeypatch.setattr(lvlm, "generate", speak)
+    ways = made.evidence.ways
+    right = [judgement(Target("person", "running", (), *way)) for way in ways]
+    assert right[0] != said
+    assert made.ask([JUDGEMENT] * 2) == right
+    assert made.ask([TRAJECTORY.lower()] * 2) == [trajectory(Target("", "", (), *way)) for way in ways]
+    made.ask([ENVIRONMENT] * 2, most=0)
+    assert made.dialog is not None
+    whole = [
+        [turn(JUDGEMENT, own[0][1]), turn(TRAJECTORY.lower(), own[1][1]), turn(ENVIRONMENT)] for own in made.history
+    ]
+    seen = made.model.look(made.batch, whole)
+    close(made.dialog.logits, lvlm(seen.inputs, seen.vision, seen.prompts)[:, -1])
+
+
+def test_what_is_of_an_anomaly_is_not_asked_where_there_is_none(lvlm: Qwen25VL, tmp_path: Path) -> None:
+    made = talk(lvlm, tmp_path)
+    assert made.model.judge is not None
+    peaks = made.evidence.peaks
+    made.model.judge.both.copy_(torch.tensor([1.0, 0.0, -float(peaks.mean())]))  # one yes, one no
+    history = made.flow(most=2)
+    assert [len(own) for own in history] == [4, 2] if peaks[0] > peaks[1] else [2, 4]
+    short, long = sorted(history, key=len)
+    assert [question for question, _ in long] == list(FLOW)
+    assert [question for question, _ in short] == [JUDGEMENT, ENVIRONMENT]
+    row = history.index(short)
+    alone = Conversation(made.model, select(made.batch, [row]))  # by itself, and only what it was asked
+    alone.ask([JUDGEMENT], most=2)
+    alone.ask([ENVIRONMENT], most=2)
+    assert alone.history == [short]
+
+
+def test_grounded_needs_maps(lvlm: Qwen25VL) -> None:
+    with pytest.raises(OptionError, match="grounded without heatmap"):
+        DialogTask(lvlm, grounded=True, lora_rank=0)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, int, list[str]]]:
+    """Of each map that is drawn in stage 2: in training or not, by which decoder (-1: the main one), of which clips."""
+    found: list[tuple[bool, int, list[str]]] = []
+    draw = TVAU.draw
+
+    def see(model: TVAU, vision: Any, clips: Any) -> Any:
+        made = draw(model, vision, clips)
+        for row, name in enumerate(clips["name"]):
+            hidden = {block: tokens[[row]] for block, tokens in vision.hidden.items()}
+            logits = [own(hidden, model.text).logit[0] for own in (model.decoder, *model.folds) if own is not None]
+            same = [torch.allclose(logit, made.logit[row], atol=1e-4) for logit in logits]
+            found.append((model.training, same.index(True) - 1, [name]))
+        return made
+
+    monkeypatch.setattr(TVAU, "draw", see)
+    return found
+
+
+def test_a_fit_learns_from_maps_of_new_clips_and_keeps_its_judge(
+    demo: Demo, drawn: list[tuple[bool, int, list[str]]]
+) -> None:
+    run = demo.folder / "runs" / "demo" / "dialog"
+    options = [
+        "--model.heatmap=maps.ckpt", "--model.grounded=true", "--trainer.logger=false", "--trainer.precision=32-true",
+        "--trainer.num_sanity_val_steps=0", "--model.most=3", "--model.bootstrap=0",
+    ]  # fmt: skip
+    task = demo("fit", "dialog", *options, "--trainer.max_steps=3", "--trainer.val_check_interval=1").model
+    learned = [row for row in drawn if row[0]]
+    assert {part for _, part, _ in learned} <= {0, 1}
+    assert all(part == fold(names[0], 2) for _, part, names in learned)
+    assert {part for training, part, _ in drawn if not training} == {-1}
+    stored = torch.load(run / "last.ckpt", weights_only=True)
+    assert not [key for key in stored["state_dict"] if "folds" in key]
+    judge = stored["state_dict"]["model.judge.both"]
+    close(judge, task.model.judge.both)
+    assert judge.tolist() != [1.0, 0.0, 0.0]
+    drawn.clear()
+    demo("fit", "dialog", *options, "--trainer.max_steps=4", f"--ckpt_path={run / 'last.ckpt'}")  # goes on as it began
+    assert {part for training, part, _ in drawn if training} <= {0, 1}
+    drawn.clear()
+    asked = [option for option in options if "grounded" not in option]  # the checkpoint says that it is
+    tested = demo("test", "dialog", *asked, f"--ckpt_path={run / 'last.ckpt'}").model
+    assert tested.model.grounded
+    assert {part for *_, part, _ in drawn} == {-1}
+    results = json.loads((run / "test.json").read_text())
+    assert set(results) == {"tvau", "map"}
+    ours, alone = (results[method]["test"]["text"] for method in ("tvau", "map"))
+    for scores in (ours["judgement"], alone["judgement"]):
+        assert {"yes_no", "yes_no_balanced", "yes_no_auc"} <= scores.keys()
+    assert "yes_logit_auc" in ours["judgement"]
+    assert ours["trajectory"]["slots"] == alone["trajectory"]["slots"]  # both are the track
+    assert load(str(run / "last.ckpt"), task.model.backbone).grounded
