@@ -18,8 +18,11 @@ SPLITS = {"test_seen": "of the training, new scenes", "test": "never trained", "
 FLOOR = "nothing learned"  # the median difference for maps, the best constant answer for words
 COLUMNS = {  # of the table -> where a method's scores of a split hold it
     "frame AUC": ("frame", "micro_auc"), "RBDC": ("region", "rbdc"), "TBDC": ("region", "tbdc"),
-    "Yes/No": ("text", "judgement", "yes_no"), "class": ("text", "target", "slots", "class"),
+    "Yes/No": ("text", "judgement", "yes_no"), "balanced": ("text", "judgement", "yes_no_balanced"),
+    "AUC": ("text", "judgement", "yes_no_auc"), "yes-logit": ("text", "judgement", "yes_logit_auc"),
+    "class": ("text", "target", "slots", "class"),
     "action": ("text", "target", "slots", "action"), "start": ("text", "trajectory", "slots", "start"),
+    "end": ("text", "trajectory", "slots", "end"), "direction": ("text", "trajectory", "slots", "direction"),
 }  # fmt: skip
 MARKS = re.compile(r"(<!-- table: [^>]*-->\n).*?(<!-- /table -->)", re.S)
 
@@ -45,8 +48,9 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         if ours is None:
             continue
         rows = {"T-VAU": [cell(ours, keys) for keys in COLUMNS.values()]}
-        if lora := results.get("LoRA only", {}).get(split):
-            rows["LoRA only"] = [cell(lora, keys) for keys in COLUMNS.values()]
+        for method in ("LoRA only", "map alone"):
+            if own := results.get(method, {}).get(split):
+                rows[method] = [cell(own, keys) for keys in COLUMNS.values()]
         simple = results.get("median difference", {}).get(split, {})
         rows[FLOOR] = [floor(ours, simple, keys) for keys in COLUMNS.values()]
         for name, cells in rows.items():

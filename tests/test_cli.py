@@ -15,6 +15,7 @@ from tvau.commands.figures import read_plan
 from tvau.data.video import open_video
 from tvau.language import FLOW
 from tvau.metrics.files import read_detections
+from tvau.verdict import yes_no
 
 SHIPPED = Path(__file__).parent.parent / "configs"
 CONFIGS = sorted(path.stem for path in (SHIPPED / "synthetic").glob("*.yaml"))
@@ -117,14 +118,15 @@ def test_stage_two_stores_what_it_trained_and_no_frozen_weight(dialog: Path, hea
 
 def test_stage_two_writes_scores_of_maps_and_words(dialog: Path) -> None:
     results = json.loads((dialog.parent / "test.json").read_text())
-    assert set(results) == {"tvau"}
-    assert set(results["tvau"]) == {"test", "test_novel"}
+    assert set(results) == {"tvau", "map"}
+    assert set(results["tvau"]) == set(results["map"]) == {"test", "test_novel"}
     test = results["tvau"]["test"]
     assert set(test["text"]) == {"judgement", "target", "trajectory", "environment", "track", "heatmap"}
     assert set(results["tvau"]["test_novel"]["text"]) == {"judgement", "heatmap"}  # its words were never learned
-    assert {"yes_no", "yes_no_balanced", "bleu4", "rouge_l", "meteor", "slots", "interval", "floor"} <= set(
-        test["text"]["judgement"]
-    )
+    judged = test["text"]["judgement"]
+    assert {"yes_no", "yes_no_balanced", "bleu4", "rouge_l", "meteor", "slots", "interval", "floor"} <= judged.keys()
+    assert {"yes_no_auc", "yes_logit_auc"} <= judged.keys()
+    assert set(results["map"]["test"]["text"]) == {"judgement", "trajectory", "track"}
     assert set(test["text"]["track"]["slots"]) <= {"start", "end", "direction"}
     assert 0 <= test["text"]["heatmap"]["yes_no"] <= 1
     assert test["rule"] == results["tvau"]["test_novel"]["rule"]
@@ -140,6 +142,7 @@ def test_the_baseline_is_the_lvlm_without_maps(demo: Demo, dialog: Path) -> None
     results = json.loads((last.parent / "test.json").read_text())
     assert set(results) == {"lvlm"}
     assert set(results["lvlm"]["test"]) == {"text"}
+    assert "yes_logit_auc" in results["lvlm"]["test"]["text"]["judgement"]
     demo.main("report", "runs/demo")
     page = (demo.folder / "runs" / "demo" / "report.html").read_text()
     assert all(text in page for text in ("T-VAU", "LoRA only", FLOW[0], f"{FLOW[0]} [dialog_lora]", "data:image"))
@@ -186,7 +189,9 @@ def test_predict_writes_overlay_scores_and_dialog_of_every_video(demo: Demo, dia
         assert read_detections(out / name / "detections.txt", frames=32).shape[1] == 6
         windows = json.loads((out / name / "dialog.json").read_text())["windows"]
         assert [window["frames"] for window in windows] == [[0, 15], [16, 31]]
-        assert all([turn["question"] for turn in window["turns"]] == list(FLOW) for window in windows)
+        for window in windows:  # features and movement are asked for unless an anomaly was denied
+            asked, denied = [turn["question"] for turn in window["turns"]], yes_no(window["turns"][0]["answer"]) == "no"
+            assert asked == ([FLOW[0], FLOW[3]] if denied else list(FLOW))
 
 
 def test_questions_replace_the_dialog(demo: Demo, dialog: Path, videos: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from tvau import __version__
 from tvau.errors import DataError
 
-METHODS = {"tvau": "T-VAU", "lvlm": "LoRA only"}
+METHODS = {"tvau": "T-VAU", "lvlm": "LoRA only", "map": "map alone"}
 
 
 def report(

@@ -30,6 +30,7 @@ from tvau.viz.cases import save_case
 from tvau.viz.report import Case
 
 MAP = "map"  # what the map says without a language model, among the methods of a test
+MAP_TASKS = ("judgement", "trajectory")  # to which it has something to say
 
 
 class DialogTask(Task):
@@ -205,8 +206,9 @@ class DialogTask(Task):
             self._score(f"text_{name}", part, answers, sureness(talk), found)
             if (judge := self.model.judge) is not None:
                 verdicts = judge.map_alone(seen.peaks).tolist()
-                told = [map_answers(own, v, w) for own, v, w in zip(turns, verdicts, seen.ways, strict=True)]
-                self._score(f"alone_{name}", part, told, [{"yes_no_auc": verdict} for verdict in verdicts])
+                known = {**part, "turns": [[t for t in own if t["task"] in MAP_TASKS] for own in turns]}
+                told = [map_answers(own, v, w) for own, v, w in zip(known["turns"], verdicts, seen.ways, strict=True)]
+                self._score(f"alone_{name}", known, told, [{"yes_no_auc": verdict} for verdict in verdicts])
             self._keep(name, part, answers, heatmaps)
 
     def _score(
@@ -215,6 +217,8 @@ class DialogTask(Task):
         """Adds the answers about clips, and how sure each clip's judgement was."""
         tracks, (height, width) = true_boxes(batch), batch["video"].shape[-2:]
         for i, video in enumerate(batch["name"]):
+            if not answers[i]:
+                continue
             rows = answer_rows(batch["turns"][i], answers[i], tracks[i], found[i] if found else None, (height, width))
             tasks, said, references = zip(*rows, strict=True)
             clip = f"{video}:{int(batch['frames'][i, 0])}"
@@ -300,9 +304,8 @@ def sureness(talk: Conversation) -> list[dict[str, float]]:
 
 def map_answers(turns: Sequence[Turn], verdict: float, way: tuple[str, str, str]) -> list[str]:
     """What the map alone answers, without a language model: yes or no by its peak, and the way of its track."""
-    target = Target("", "", (), *way)
-    words = {"judgement": "Yes." if verdict > 0 else NORMAL, "trajectory": trajectory(target)}
-    return [words.get(turn["task"], "") for turn in turns]
+    words = {"judgement": "Yes." if verdict > 0 else NORMAL, "trajectory": trajectory(Target("", "", (), *way))}
+    return [words[turn["task"]] for turn in turns]
 
 
 def load(checkpoint: str, backbone: VideoLVLM) -> TVAU:

@@ -60,6 +60,8 @@ TEXT_COLUMNS = {
     "yes_no": "yes/no",
     "yes_no_balanced": "balanced",
     "yes_no_read": "readable",
+    "yes_no_auc": "AUC",
+    "yes_logit_auc": "AUC of the yes-logit",
     "bleu4": "BLEU-4",
     "bleu4_sentence": "BLEU-4 sentence",
     "rouge_l": "ROUGE-L",

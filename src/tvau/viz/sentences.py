@@ -26,7 +26,7 @@ def sentences(results: Results) -> list[str]:
     """
     ours = results.get(OURS, {})
     others = {method: splits for method, splits in results.items() if method != OURS}
-    maps, words = list(_maps(ours, others)), list(_words(ours))
+    maps, words = list(_maps(ours, others)), list(_words(ours, others))
     told = [_told("Frames are ranked by the maps with an AUC of", maps), _told("Yes or No is right in", words)]
     if gains := [*maps, *words]:
         least = min(gains, key=lambda gain: gain.ours - gain.simple)
@@ -54,8 +54,12 @@ def _maps(ours: Mapping[str, Any], others: Mapping[str, Any]) -> Iterator[Gain]:
             yield Gain("frame AUC", split, own, beside[name], name)
 
 
-def _words(ours: Mapping[str, Any]) -> Iterator[Gain]:
-    for split, scores in ours.items():
-        judged = scores.get("text", {}).get("judgement", {})
-        if "yes_no" in judged and "yes_no" in judged.get("floor", {}):
-            yield Gain("Yes or No", split, judged["yes_no"], judged["floor"]["yes_no"], "a constant answer")
+def _words(ours: Mapping[str, Any], others: Mapping[str, Any]) -> Iterator[Gain]:
+    for split in ours:
+        judged, *rest = (s.get(split, {}).get("text", {}).get("judgement", {}) for s in (ours, *others.values()))
+        beside = {m: own["yes_no"] for m, own in zip(others, rest, strict=True) if "yes_no" in own}
+        if "yes_no" in judged.get("floor", {}):
+            beside["a constant answer"] = judged["floor"]["yes_no"]
+        if "yes_no" in judged and beside:
+            name = max(beside, key=lambda method: beside[method])
+            yield Gain("Yes or No", split, judged["yes_no"], beside[name], name)
