@@ -108,7 +108,7 @@ def test_a_checkpoint_without_a_rule_for_boxes_still_serves(demo: Demo, heatmap:
 def test_stage_two_stores_what_it_trained_and_no_frozen_weight(dialog: Path, heatmap: Path, checkpoint: Path) -> None:
     state = stored(dialog)["state_dict"]
     parts = {key.split(".")[1] for key in state}
-    assert parts == {"text", "decoder", "familiarity", "encoder", "backbone"}
+    assert parts == {"text", "decoder", "familiarity", "judge", "encoder", "backbone"}
     assert all("lora_" in key and "visual" not in key for key in state if key.startswith("model.backbone."))
     first = stored(heatmap)["state_dict"]
     assert all(torch.equal(state[key], value) for key, value in first.items())  # the decoder stays as it came

@@ -206,9 +206,11 @@ class DialogTask(Task):
             self._score(f"text_{name}", part, answers, sureness(talk), found)
             if (judge := self.model.judge) is not None:
                 verdicts = judge.map_alone(seen.peaks).tolist()
-                known = {**part, "turns": [[t for t in own if t["task"] in MAP_TASKS] for own in turns]}
-                told = [map_answers(own, v, w) for own, v, w in zip(known["turns"], verdicts, seen.ways, strict=True)]
-                self._score(f"alone_{name}", known, told, [{"yes_no_auc": verdict} for verdict in verdicts])
+                own = [[turn for turn in asked if turn["task"] in MAP_TASKS] for asked in turns]
+                told = [map_answers(*known) for known in zip(own, verdicts, seen.ways, strict=True)]
+                self._score(
+                    f"alone_{name}", {**part, "turns": own}, told, [{"yes_no_auc": verdict} for verdict in verdicts]
+                )
             self._keep(name, part, answers, heatmaps)
 
     def _score(
