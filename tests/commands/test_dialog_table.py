@@ -17,7 +17,10 @@ TABLE = Path(__file__).parents[2] / "configs" / "tables" / "dialog"
 LINES = sorted(path.stem for path in TABLE.glob("*.yaml") if path.stem not in ("base", "table"))
 HEATMAP = {"heatmap": "{out}/localization/ahd/{seed}/last.ckpt"}
 LINE_OPTIONS: dict[str, dict[str, Any]] = {  # what a line changes, by its own meaning
-    "untuned": {"lora_rank": 0}, "lora_only": {"heatmap": None}, "tvau": {**HEATMAP, "view": "difference"},
+    "untuned": {"lora_rank": 0}, "lora_only": {"heatmap": None}, "tvau": {**HEATMAP, "view": "difference", "of": "heatmap"},
+    "before_softmax": {**HEATMAP, "of": "similarity"}, "base_once": {**HEATMAP, "base_once": True},
+    "evidence_beside": {**HEATMAP, "parts": ["base", "region", "global", "peak", "track"]},
+    "evidence_alone": {**HEATMAP, "parts": ["peak", "track"]}, "grounded": {**HEATMAP, "grounded": True},
     "maps_beside_differences": {**HEATMAP, "view": "difference+map"}, "maps_instead": {**HEATMAP, "view": "map"},
     "without_base": {**HEATMAP, "parts": ["region", "global"]},
     "without_region": {**HEATMAP, "parts": ["base", "global"]},
@@ -35,7 +38,8 @@ def stated(name: str) -> Any:
 
 def test_a_line_changes_its_own_options_alone() -> None:
     for line in LINES:
-        assert stated(line) == {"model": {"init_args": LINE_OPTIONS[line]}}
+        validates = {"trainer": {"limit_val_batches": 1.0}} if line == "grounded" else {}  # what its judge learns from
+        assert stated(line) == {"model": {"init_args": LINE_OPTIONS[line]}} | validates
 
 
 def test_every_row_of_the_table_has_its_line() -> None:
@@ -76,14 +80,14 @@ def run(demo: Demo, line: str, command: str, *more: str) -> DialogTask:
     return cli.model
 
 
-@pytest.mark.parametrize("line", ["without_region", "heatmap_as_video", "true_masks"])
+@pytest.mark.parametrize("line", ["without_region", "evidence_alone", "heatmap_as_video", "true_masks"])
 def test_a_line_is_trained_and_tested(demo: Demo, line: str) -> None:
     run(demo, line, "fit")
     (last,) = (demo.folder / line).rglob("last.ckpt")
     state = torch.load(last, weights_only=True)["state_dict"]
     missing = {"heatmap_as_video": "encoder", "true_masks": "decoder"}.get(line)
     parts = {"lora" if "lora_" in key else key.split(".")[1] for key in state}
-    assert parts - {"familiarity"} == {"lora", "text", "decoder", "encoder"} - {missing}
+    assert parts - {"familiarity", "judge"} == {"lora", "text", "decoder", "encoder"} - {missing}
     run(demo, line, "test", f"--ckpt_path={last}")
     results = json.loads((demo.folder / line / "test.json").read_text())["tvau"]["test"]
     assert results["text"]["judgement"]["count"] > 0
