@@ -17,7 +17,8 @@ TABLE = Path(__file__).parents[2] / "configs" / "tables" / "dialog"
 LINES = sorted(path.stem for path in TABLE.glob("*.yaml") if path.stem not in ("base", "table"))
 HEATMAP = {"heatmap": "{out}/localization/ahd/{seed}/last.ckpt"}
 LINE_OPTIONS: dict[str, dict[str, Any]] = {  # what a line changes, by its own meaning
-    "untuned": {"lora_rank": 0}, "lora_only": {"heatmap": None}, "tvau": {**HEATMAP, "view": "difference", "of": "heatmap"},
+    "untuned": {"lora_rank": 0}, "lora_only": {"heatmap": None},
+    "tvau": {**HEATMAP, "view": "difference", "of": "heatmap"},
     "before_softmax": {**HEATMAP, "of": "similarity"}, "base_once": {**HEATMAP, "base_once": True},
     "evidence_beside": {**HEATMAP, "parts": ["base", "region", "global", "peak", "track"]},
     "evidence_alone": {**HEATMAP, "parts": ["peak", "track"]}, "grounded": {**HEATMAP, "grounded": True},
