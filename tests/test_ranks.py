@@ -11,6 +11,7 @@ RANKS = {
     "language": 1, "prompts": 1, "backbones": 1, "shell": 1,
     "data": 2, "world": 2, "heatmap_decoder": 2, "region_encoder": 2, "familiarity": 2,
     "losses": 3, "model": 3, "costs": 3, "metrics": 3,
+    "events": 4,  # by the rule of metrics; pictures show them
     "viz": 5, "annotate": 5,
     "tasks": 6,
     "nano": 7,

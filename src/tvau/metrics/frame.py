@@ -161,16 +161,20 @@ class FrameScores(RowMetric):
         self.keys.append(torch.stack([c.long().flatten() for c in columns], dim=1).to(self.device))  # [B*T, 4]
         self.scores.append(scores.detach().float().flatten().to(self.device))
 
-    def videos(self) -> list[Video]:
-        """(scores [N], labels [N]) of each video, frames in order, scores smoothed."""
+    def series(self) -> list[tuple[int, NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]]:
+        """(key of the name, frames [N] in order, scores [N] as they came, labels [N]) of each video."""
         keys, first = np.unique(self.all_rows("keys").numpy(), axis=0, return_index=True)  # repeated clips drop out
         scores = self.all_rows("scores").double().numpy()[first]
         frames, row = np.unique(keys[:, [0, 2]], axis=0, return_inverse=True)
         mean = np.bincount(row, scores, len(frames)) / np.bincount(row, minlength=len(frames))
         labels = np.bincount(row, keys[:, 3], len(frames)) > 0
         starts = np.flatnonzero(np.diff(frames[:, 0])) + 1  # rows are sorted by video, then frame
-        parts = zip(np.split(mean, starts), np.split(labels, starts), strict=True)
-        return [(smooth(own, self.smoothing), truth) for own, truth in parts] if len(frames) else []
+        parts = zip(*(np.split(values, starts) for values in (frames, mean, labels)), strict=True)
+        return [(int(own[0, 0]), own[:, 1], score, truth) for own, score, truth in parts] if len(frames) else []
+
+    def videos(self) -> list[Video]:
+        """(scores [N], labels [N]) of each video, frames in order, scores smoothed."""
+        return [(smooth(scores, self.smoothing), labels) for _, _, scores, labels in self.series()]
 
     def compute(self) -> dict[str, Any]:
         """What `frame_summary` gives."""
