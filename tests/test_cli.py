@@ -87,6 +87,8 @@ def test_stage_one_is_tested_beside_its_baseline(demo: Demo, heatmap: Path) -> N
             assert 0 <= scores["pixel"]["average_precision"] <= 1
             assert 0 <= scores["region"]["rbdc"] <= 1
             assert {"micro_auc", "average_precision"} <= set(scores["frame"]["interval"])
+            assert 0 <= scores["events"]["f1"] <= 1
+            assert scores["events"]["hours"] > 0
             assert scores["rule"] == rules[method]
     curves = json.loads((heatmap.parent / "curves.json").read_text())
     assert set(curves["tvau"]["test"]) == {"frame", "pixel", "region"}

@@ -32,4 +32,4 @@ def test_without_boxes_there_are_events_without_a_way() -> None:
 
 def test_parts_that_do_not_agree_are_named() -> None:
     with pytest.raises(DataError, match="2 scores, 2 frames, 2 seconds and 1 boxes"):
-        find(np.ones(2), np.arange(2), np.arange(2), [np.empty((0, 5))], EventRule())
+        find(np.ones(2), np.arange(2), np.ones(2), [np.empty((0, 5))], EventRule())

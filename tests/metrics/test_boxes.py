@@ -7,6 +7,7 @@ from scipy.ndimage import find_objects, label
 
 from tvau.errors import CheckpointError, DataError
 from tvau.metrics.boxes import MapRule, RuleChoice, boxes, clip_boxes, scaled
+from tvau.metrics.events import EventRule
 
 
 def test_regions_agree_with_scipy() -> None:
@@ -40,9 +41,10 @@ def test_boxes_grow_with_the_picture() -> None:
 
 
 def test_a_rule_travels_in_a_checkpoint() -> None:
-    rule = MapRule(0.2, 0.001, 4.0)
+    rule = MapRule(0.2, 0.001, 4.0, EventRule(0.6, 0.3, 1.0, 2.0))
     assert MapRule.restored(rule.stored()) == rule
     assert MapRule.restored(None) == MapRule()
+    assert MapRule.restored({"threshold": 0.2}).events == EventRule()  # of a checkpoint that knows of no events
     for stored in ({"level": 1.0}, {"threshold": "x"}, {"threshold": 2.0}, [1]):
         with pytest.raises(CheckpointError, match="rule for boxes"):
             MapRule.restored(stored)
@@ -63,9 +65,10 @@ def test_the_threshold_that_separates_is_chosen(logit: float) -> None:
     threshold = 1 / (1 + exp(-logit))
     heatmaps, tracks = clip(1.1 * threshold, 0.2 * threshold)
     labels = torch.tensor([[False] * 4 + [True] * 4])
-    choice.update(["v"], torch.arange(8)[None], heatmaps, labels, tracks)
+    choice.update(["v"], torch.arange(8)[None], heatmaps, labels, tracks, [10.0])
     best = choice.best()
     assert best.threshold == pytest.approx(threshold)
+    assert best.events.on == pytest.approx(1.3 * threshold)
     assert best.smoothing == 0  # perfect without, so the first of equals
     assert len(clip_boxes(heatmaps, best)[0][5]) == 1
 
@@ -76,7 +79,7 @@ def test_smoothing_is_chosen_where_it_helps() -> None:
     labels = torch.arange(60)[None] // 15 % 2 == 1
     level = (0.4 + 0.1 * labels + 0.2 * torch.randn(1, 60, generator=rng)).clamp(0, 1)
     choice = RuleChoice()
-    choice.update(["v"], torch.arange(60)[None], level[..., None, None].expand(1, 60, 4, 4), labels, None)
+    choice.update(["v"], torch.arange(60)[None], level[..., None, None].expand(1, 60, 4, 4), labels, None, [10.0])
     assert choice.best().smoothing >= 2
     assert choice.best().threshold == MapRule().threshold  # no boxes to choose by
 

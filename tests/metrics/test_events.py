@@ -120,7 +120,7 @@ def test_scores_are_those_of_brute_force(videos: list[list[tuple[int, bool]]], r
 
 def test_a_long_event_finds_all_and_matches_nothing() -> None:
     video = Recording(np.arange(100) / FPS, np.full(100, 0.7), np.isin(np.arange(100), (10, 11, 50, 51)), FPS)
-    summary = event_summary(np.array([counts(runs(video.labels), alarms(video, EventRule()), video)]), 100)
+    summary = event_summary(np.array([counts(runs(video.labels), alarms(video, EventRule()), video)]))
     assert (summary["precision"], summary["recall"], summary["f1"], summary["iou_f1"]) == (1, 1, 1, 0)
     assert (summary["events"], summary["alarms"], summary["hours"]) == (2, 1, pytest.approx(10 / 3600))
 

@@ -53,8 +53,8 @@ def test_folds_give_the_same_figures_as_one_test(tmp_path: Path) -> None:
     assert (extra["case/x/picture"] == picture).all()
     assert first["tvau"].rule == RULE
     together = merged([first["tvau"], second["tvau"]])
-    assert {"frame", "pixel", "region", "rule"} == set(direct)
-    for part in ("frame", "pixel", "region"):
+    assert {"frame", "events", "pixel", "region", "rule"} == set(direct)
+    for part in ("frame", "events", "pixel", "region"):
         assert together[part] == direct[part]
     assert 0 < direct["frame"]["micro_auc"] < 1  # figures that can differ
     assert 0 < direct["region"]["rbdc"] < 1

@@ -55,7 +55,7 @@ def test_without_objects_there_are_no_regions_and_without_masks_no_scores() -> N
     scores = MapScores()
     clips = batch(2)
     scores.update(clips, clips["mask"].float())
-    assert set(scores.compute()) == {"frame", "pixel", "rule"}
+    assert set(scores.compute()) == {"frame", "events", "pixel", "rule"}
     del clips["mask"]
     scores = MapScores()
     found = scores.update(clips, torch.ones(2, FRAMES, *SIZE))

@@ -1,11 +1,11 @@
 """From heatmaps to boxes: one rule for every method, in test and predict alike.
 
-`MapRule` holds its free numbers. They are chosen on validation videos at the end of stage 1 (`RuleChoice`), travel in
-the checkpoint, and never see a test video.
+`MapRule` holds its free numbers, those for events among them. They are chosen on validation videos at the end of
+stage 1 (`RuleChoice`), travel in the checkpoint, and never see a test video.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import exp
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tvau.errors import CheckpointError, DataError
+from tvau.metrics.events import EventChoice, EventRule
 from tvau.metrics.frame import FrameScores, frame_scores
 from tvau.metrics.region_scores import RegionScores
 
@@ -25,7 +26,7 @@ WIDTHS = (0.0, 1.0, 2.0, 4.0, 8.0)
 
 @dataclass(frozen=True)
 class MapRule:
-    """How boxes and frame scores are read from heatmaps.
+    """How boxes, frame scores and events are read from heatmaps.
 
     Raises:
         DataError: numbers out of range.
@@ -34,12 +35,13 @@ class MapRule:
     threshold: float = 0.5  # a pixel belongs to a region from this score on
     area: float = 0.0005  # share of the picture that a region covers at least; fixed beforehand
     smoothing: float = 0.0  # standard deviation of the Gaussian over frame scores, in sampled frames; 0: none
+    events: EventRule = field(default_factory=EventRule)
 
     def __post_init__(self) -> None:
         if not (0 <= self.threshold <= 1 and 0 <= self.area <= 1 and 0 <= self.smoothing < np.inf):
             raise DataError(f"{self}: expected threshold and area in [0, 1] and a smoothing of 0 or more frames.")
 
-    def stored(self) -> dict[str, float]:
+    def stored(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""
         return asdict(self)
 
@@ -51,7 +53,9 @@ class MapRule:
             CheckpointError: something else is stored there.
         """
         try:
-            return cls(**({} if stored is None else {str(key): float(value) for key, value in stored.items()}))
+            own = dict(stored or {})
+            events = EventRule.restored(own.pop("events", None))
+            return cls(**{str(key): float(value) for key, value in own.items()}, events=events)
         except (TypeError, ValueError, AttributeError, DataError) as error:
             raise CheckpointError(f"the checkpoint's rule for boxes, {stored!r}, is none ({error})") from error
 
@@ -94,14 +98,16 @@ def scaled(found: NDArray[np.floating], of: tuple[int, int], to: tuple[int, int]
 class RuleChoice(nn.Module):
     """Scores validation clips under every candidate rule, and names the best.
 
-    The smoothing is that of the highest micro AUC, the threshold that of the highest mean of RBDC and TBDC; of equals
-    the first. What cannot be measured (no true box, one class only) stays as it is by default.
+    The smoothing is that of the highest micro AUC, the threshold that of the highest mean of RBDC and TBDC, the rule
+    for events that of `EventChoice` on the smoothed scores; of equals the first. What cannot be measured (no true box,
+    one class only) stays as it is by default.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.frames = nn.ModuleList(FrameScores(width) for width in WIDTHS)
         self.regions = nn.ModuleList(RegionScores() for _ in THRESHOLDS)
+        self.events = EventChoice()
 
     def update(
         self,
@@ -110,6 +116,7 @@ class RuleChoice(nn.Module):
         heatmaps: Tensor,
         labels: Tensor,
         tracks: Sequence[NDArray[np.int64]] | None,
+        fps: Sequence[float],
     ) -> None:
         """Add clips.
 
@@ -119,10 +126,12 @@ class RuleChoice(nn.Module):
             heatmaps: float [B, T, H, W] in [0, 1].
             labels: bool [B, T].
             tracks: as `RegionScores.update` takes them; None where unknown.
+            fps: frames a second of each clip's source.
         """
         scores = frame_scores(heatmaps)
         for frame in self.frames:
             cast(FrameScores, frame).update(name, frames, scores, labels)
+        self.events.update(name, frames, scores, labels, fps)
         for threshold, region in zip(THRESHOLDS, self.regions, strict=True):
             if tracks is not None:
                 found = clip_boxes(heatmaps, MapRule(threshold))
@@ -135,4 +144,5 @@ class RuleChoice(nn.Module):
         found = [cast(RegionScores, region).compute() for region in self.regions]
         areas = [scores.get("rbdc", 0.0) + scores.get("tbdc", 0.0) for scores in found]
         threshold = THRESHOLDS[int(np.argmax(areas))] if max(areas) > 0 else default.threshold
-        return MapRule(threshold, default.area, WIDTHS[int(np.argmax(aucs))])
+        self.events.smoothing = WIDTHS[int(np.argmax(aucs))]
+        return MapRule(threshold, default.area, self.events.smoothing, EventRule.restored(self.events.compute()))

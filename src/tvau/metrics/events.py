@@ -123,7 +123,7 @@ class Recording(NamedTuple):
     fps: float  # frames of the source a second
 
 
-COUNTS = ("true", "found", "false", "alarms", "matched", "delay", "delay_frames", "seconds")
+COUNTS = ("true", "found", "false", "alarms", "matched", "delay", "delay_frames", "seconds", "frames")
 
 
 def counts(true: Sequence[Span], given: Sequence[tuple[int, int, float]], video: Recording) -> NDArray[np.float64]:
@@ -139,13 +139,14 @@ def counts(true: Sequence[Span], given: Sequence[tuple[int, int, float]], video:
             common = min(last, end) - max(first, start) + 1
             overlap[row, column] = max(common, 0) / (last - first + end - start + 2 - common)
         if overlap[row].any():
-            alarm = min(given[column][2] for column in np.flatnonzero(overlap[row]))
+            alarm = min(second for share, (*_, second) in zip(overlap[row], given, strict=True) if share)
             delays.append(max(alarm - video.seconds[first], 0.0))
     matched = maximum_bipartite_matching(csr_array(overlap >= IOU)) if overlap.size else np.array([-1])
     false = int((~overlap.any(0)).sum())
     late, length = sum(delays), float(video.seconds[-1] - video.seconds[0]) + step_of(video.seconds)
-    row = (len(true), len(delays), false, len(given), (matched >= 0).sum(), late, late * video.fps, length)
-    return np.array(row, np.float64)
+    one_to_one, frames = int((matched >= 0).sum()), len(video.scores)
+    sums = [len(true), len(delays), false, len(given), one_to_one, late, late * video.fps, length, frames]
+    return np.array(sums, np.float64)
 
 
 def alarms(video: Recording, rule: EventRule) -> list[tuple[int, int, float]]:
@@ -160,33 +161,28 @@ def alarms(video: Recording, rule: EventRule) -> list[tuple[int, int, float]]:
 
 def scores_of(sums: NDArray[np.float64]) -> dict[str, float]:
     """The scores of summed `counts`; what is not defined is left out."""
-    true, found, false, given, matched, delay, frames, seconds = sums
-    result = {}
+    true, found, false, given, matched, delay, late, seconds, _ = sums.tolist()
+    result: dict[str, float] = {}
     for prefix, hit, of in (("", found, found + false), ("iou_", matched, given)):
         shares = {"precision": (hit, of), "recall": (hit, true), "f1": (2 * hit, of + true)}
         result |= {prefix + name: part / whole for name, (part, whole) in shares.items() if whole}
-    result |= {"delay": delay / found, "delay_frames": frames / found} if found else {}
+    result |= {"delay": delay / found, "delay_frames": late / found} if found else {}
     result |= {"false_alarms_per_hour": 3600 * false / seconds} if seconds else {}
-    return {name: float(value) for name, value in result.items()}
+    return result
 
 
-def event_summary(by_video: NDArray[np.float64], frames: int, bootstrap: int = 0) -> dict[str, Any]:
+def event_summary(by_video: NDArray[np.float64], bootstrap: int = 0) -> dict[str, Any]:
     """All scores of events, see the module, with events, alarms, hours, videos and frames behind them.
 
     Args:
-        by_video: `counts` of each video [V, 8].
-        frames: of all videos.
+        by_video: `counts` of each video [V, 9].
         bootstrap: resamplings of the videos behind `interval`; 0: none.
     """
     sums = by_video.sum(0)
     behind = {"events": int(sums[0]), "alarms": int(sums[3]), "hours": float(sums[7] / 3600)}
+    behind |= {"videos": len(by_video), "frames": int(sums[8])}
     interval = intervals(lambda weights: scores_of(weights @ by_video), len(by_video), bootstrap)
-    return (
-        scores_of(sums)
-        | behind
-        | {"videos": len(by_video), "frames": frames}
-        | ({"interval": interval} if interval else {})
-    )
+    return scores_of(sums) | behind | ({"interval": interval} if interval else {})
 
 
 class EventScores(FrameScores):
@@ -221,13 +217,15 @@ class EventScores(FrameScores):
             for video, frames, scores, labels in self.series()
         ]
 
+    def by_video(self) -> NDArray[np.float64]:
+        """`counts` of each video [V, 9]."""
+        rows = [counts(runs(video.labels), alarms(video, self.rule), video) for video in self.recordings()]
+        return np.array(rows).reshape(-1, len(COUNTS))
+
     def compute(self) -> dict[str, Any]:
         """What `event_summary` gives; empty where nothing was seen."""
-        videos = self.recordings()
-        if not videos:
-            return {}
-        by_video = np.array([counts(runs(video.labels), alarms(video, self.rule), video) for video in videos])
-        return event_summary(by_video, sum(len(video.scores) for video in videos), self.bootstrap)
+        by_video = self.by_video()
+        return event_summary(by_video, self.bootstrap) if len(by_video) else {}
 
 
 class EventChoice(EventScores):
@@ -244,7 +242,7 @@ class EventChoice(EventScores):
         if labels.all() or not labels.any():
             return EventRule().stored()
         scores = np.concatenate([video.scores for video in videos])
-        levels = np.unique(np.quantile(scores, np.linspace(0.02, 0.995, LEVELS)).round(4))
+        levels = np.unique(np.quantile(scores, np.linspace(0.02, 0.995, LEVELS), method="higher"))
         true = [runs(video.labels) for video in videos]
 
         def worth(rule: EventRule) -> float:
@@ -253,5 +251,5 @@ class EventChoice(EventScores):
             return found.get("f1", 0.0) + found.get("iou_f1", 0.0)
 
         # first the thresholds, then what depends on them: all at once would be twelve times as many
-        best = max((EventRule(float(on), round(float(on) * off, 6)) for on, off in product(levels, OFF)), key=worth)
+        best = max((EventRule(float(on), float(on) * off) for on, off in product(levels, OFF)), key=worth)
         return max((EventRule(best.on, best.off, *more) for more in product(SHORTEST, GAPS)), key=worth).stored()

@@ -14,17 +14,19 @@ from tvau.errors import DataError
 from tvau.files import whole
 from tvau.metrics import PixelScores, RegionScores
 from tvau.metrics.boxes import MapRule
+from tvau.metrics.events import EventRule, event_summary
 from tvau.metrics.frame import frame_summary
 from tvau.tasks.maps import MapScores
 
-PARTS = ("frame", "pixel", "region")  # of MapScores, each a torchmetrics class
+PARTS = ("frame", "events", "pixel", "region")  # of MapScores, each a torchmetrics class
 
 
 def save_scores(path: Path, scores: Mapping[str, MapScores], extra: Mapping[str, NDArray[Any]] | None = None) -> None:
     """Writes what each method's scores have seen, and further arrays, as one npz, whole or not at all."""
     arrays: dict[str, Any] = dict(extra or {})
     for method, own in scores.items():
-        arrays[f"{method}/rule"] = np.array([own.rule.threshold, own.rule.area, own.rule.smoothing])
+        numbers = own.rule.stored()
+        arrays[f"{method}/rule"] = np.array([*numbers.pop("events").values(), *numbers.values()])
         for part in PARTS:
             for name, state in getattr(own, part).metric_state.items():
                 rows = getattr(own, part).all_rows(name) if isinstance(state, list) else state
@@ -45,7 +47,8 @@ def load_scores(path: Path) -> tuple[dict[str, MapScores], dict[str, NDArray[Any
             arrays = {key: stored[key] for key in stored.files}
         methods = {}
         for method in [key.removesuffix("/rule") for key in arrays if key.endswith("/rule")]:
-            methods[method] = MapScores(MapRule(*arrays.pop(f"{method}/rule").tolist()))
+            on, off, shortest, gap, threshold, area, smoothing = arrays.pop(f"{method}/rule").tolist()
+            methods[method] = MapScores(MapRule(threshold, area, smoothing, EventRule(on, off, shortest, gap)))
             for part in PARTS:
                 metric = getattr(methods[method], part)
                 for name, state in metric.metric_state.items():
@@ -59,10 +62,10 @@ def load_scores(path: Path) -> tuple[dict[str, MapScores], dict[str, NDArray[Any
 
 
 def merged(folds: Sequence[MapScores], bootstrap: int = 0) -> dict[str, Any]:
-    """The scores of the folds as one test over all of their videos: {"frame": ..., "pixel": ..., "region": ...}.
+    """The scores of the folds as one test over all of their videos: "frame", "events", "pixel" and "region".
 
-    Maps, boxes and frame scores of all folds stand in one list and share every threshold. Boxes and smoothing were
-    read by each fold's own rule.
+    Maps, boxes and frame scores of all folds stand in one list and share every threshold. Boxes, events and smoothing
+    were read by each fold's own rule.
 
     Args:
         folds: that share no video.
@@ -80,6 +83,7 @@ def merged(folds: Sequence[MapScores], bootstrap: int = 0) -> dict[str, Any]:
         pixel.merge_state(fold.pixel.metric_state)
         region.merge_state(fold.region.metric_state)
     frame = frame_summary([video for fold in folds for video in fold.frame.videos()], bootstrap)
+    events = event_summary(np.concatenate([fold.events.by_video() for fold in folds]), bootstrap)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The ``compute`` method of metric")  # it was the folds that saw the clips
-        return {"frame": frame, "pixel": pixel.compute(), "region": region.compute()}
+        return {"frame": frame, "events": events, "pixel": pixel.compute(), "region": region.compute()}

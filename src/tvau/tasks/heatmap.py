@@ -81,7 +81,8 @@ class MapTask(Task):
             for method, heatmaps in self.shown(part, own[rows]).items():
                 if method in self.choices:
                     choice = cast(RuleChoice, self.choices[method])
-                    choice.update(part["name"], part["frames"], heatmaps, part["labels"], tracks if known else None)
+                    boxed = tracks if known else None
+                    choice.update(part["name"], part["frames"], heatmaps, part["labels"], boxed, part["fps"])
 
     def chosen(self) -> dict[str, MapRule]:
         """The rule that serves each method best."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tvau.errors import DataError
-from tvau.metrics import FrameScores, MerlScores, PixelScores, RegionScores
+from tvau.metrics import EventScores, FrameScores, MerlScores, PixelScores, RegionScores
 from tvau.metrics.boxes import MapRule, clip_boxes
 from tvau.metrics.frame import frame_scores
 from tvau.model import TVAU, Evidence
@@ -75,10 +75,10 @@ def true_masks(batch: Batch) -> Tensor:
 
 
 class MapScores(nn.Module):
-    """Frame, pixel, region and track scores of one split.
+    """Frame, event, pixel, region and track scores of one split.
 
     Args:
-        rule: how boxes and smoothed frame scores are read from the heatmaps.
+        rule: how boxes, smoothed frame scores and events are read from the heatmaps.
         bootstrap: resamplings of the videos behind the intervals; 0: none.
         merl: also the MERL-style variant of RBDC and TBDC (slow).
     """
@@ -87,6 +87,7 @@ class MapScores(nn.Module):
         super().__init__()
         self.rule = rule or MapRule()
         self.frame, self.pixel = FrameScores(self.rule.smoothing, bootstrap), PixelScores(bootstrap=bootstrap)
+        self.events = EventScores(self.rule.events, self.rule.smoothing, bootstrap)
         self.region = RegionScores(bootstrap=bootstrap)
         self.merl = MerlScores() if merl else None
 
@@ -99,7 +100,9 @@ class MapScores(nn.Module):
         found = clip_boxes(heatmaps, self.rule)
         if rows := having(batch, "labels"):
             part = select(batch, rows)
-            self.frame.update(part["name"], part["frames"], frame_scores(heatmaps[rows]), part["labels"])
+            scores = frame_scores(heatmaps[rows])
+            self.frame.update(part["name"], part["frames"], scores, part["labels"])
+            self.events.update(part["name"], part["frames"], scores, part["labels"], part["fps"])
         if rows := having(batch, "mask"):
             part = select(batch, rows)
             self.pixel.update(heatmaps[rows], part["mask"], part["name"], part["frames"])
@@ -112,11 +115,14 @@ class MapScores(nn.Module):
         return found
 
     def compute(self) -> dict[str, Any]:
-        """{"frame": {...}, "pixel": {...}, "region": {...}, "rule": {...}} and "merl"; what was not seen is left out.
+        """{"frame": {...}, "events": {...}, "pixel": {...}, "region": {...}, "rule": {...}} and "region_merl".
+
+        What was not seen is left out.
 
         Every process has to call it, also one that saw no clip.
         """
-        parts = {"frame": self.frame.compute(), "pixel": self.pixel.compute(), "region": self.region.compute()}
+        parts = {"frame": self.frame.compute(), "events": self.events.compute()}
+        parts |= {"pixel": self.pixel.compute(), "region": self.region.compute()}
         parts["region_merl"] = self.merl.compute() if self.merl else {}
         seen = {name: scores for name, scores in parts.items() if scores.get("frames")}
         return seen | {"rule": self.rule.stored()} if seen else {}

@@ -32,6 +32,15 @@ MAPS = {  # part of the results -> title and columns of its table
             "videos_both": "videos both",
         },
     ),
+    "events": (
+        "Maps: events",
+        {
+            "precision": "precision", "recall": "recall", "f1": "F1", "iou_precision": "precision IoU 0.5",
+            "iou_recall": "recall IoU 0.5", "iou_f1": "F1 IoU 0.5", "delay": "delay, s",
+            "delay_frames": "delay, frames", "false_alarms_per_hour": "false alarms an hour", "events": "events",
+            "alarms": "alarms", "hours": "hours",
+        },
+    ),
     "pixel": (
         "Maps: pixels",
         {
@@ -51,8 +60,9 @@ MAPS = {  # part of the results -> title and columns of its table
          "tracks": "tracks"},
     ),
     "rule": (
-        "Maps: rule for boxes and smoothing, chosen on validation",
-        {"threshold": "threshold", "area": "least area", "smoothing": "smoothing"},
+        "Maps: rule for boxes, smoothing and events, chosen on validation",
+        {"threshold": "threshold", "area": "least area", "smoothing": "smoothing",
+         "events.on": "event from", "events.off": "event to", "events.shortest": "shortest, s", "events.gap": "gap, s"},
     ),
 }  # fmt: skip
 TEXT_COLUMNS = {
@@ -138,9 +148,16 @@ def _table(title: str, rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Ta
     return Table(title, ("split", "method", *columns), tuple(body))
 
 
+def _value(scores: Any, key: str) -> Any:
+    """What stands below a key, or below several, with dots between them; None: nothing."""
+    for part in key.split("."):
+        scores = scores.get(part) if isinstance(scores, Mapping) else None
+    return scores
+
+
 def _cells(scores: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
     intervals = scores.get("interval", {})
-    cells = {label: scores[key] for key, label in columns.items() if key in scores}
+    cells = {label: value for key, label in columns.items() if (value := _value(scores, key)) is not None}
     cells |= {label: Measured(scores[key], *intervals[key]) for key, label in columns.items() if key in intervals}
     return cells | ({"runs": scores["runs"]} if "runs" in scores else {})
 
