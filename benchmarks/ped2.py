@@ -29,7 +29,7 @@ from tvau.data.module import collate
 from tvau.data.ucsd import ped2_folds
 from tvau.errors import CheckpointError, DataError
 from tvau.files import whole
-from tvau.metrics.intervals import SAMPLES
+from tvau.metrics.intervals import SAMPLES, take_samples
 from tvau.tasks.base import OURS
 from tvau.tasks.folds import load_scores, merged, save_scores
 from tvau.tasks.maps import MapScores
@@ -208,6 +208,9 @@ def main() -> None:
         key: {seed: [run(args, key, seed, fold) for fold in folds] for seed in args.seeds} for key in args.conditions
     }
     results = {key: [gather(paths) for paths in seeds.values()] for key, seeds in files.items()}
+    for seeds in results.values():
+        for seed in seeds:
+            take_samples(seed)
     curves = {key: [take_curves({m: {"test": s} for m, s in seed.items()}) for seed in seeds]
               for key, seeds in results.items()}  # fmt: skip
     text = table(results)

@@ -257,6 +257,52 @@ def test_results_of_each_video_and_track(files: Files, capsys: pytest.CaptureFix
     assert result["frame"]["by_video"]["c"] == {"frames": 20, "abnormal_frames": 0}
 
 
+# ---- events ----
+
+
+def test_listed_events_and_those_of_a_rule_are_scored(
+    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "events"
+    folder.mkdir()
+    (folder / "a.txt").write_text("first,last\n7,16\n")  # two frames late; frames 5 to 14 are abnormal
+    (folder / "b.txt").write_text("")
+    (folder / "c.csv").write_text("0,3\n10,11\n")
+    listed = ["score", f"--events={folder}", f"--labels={files.labels}", "--fps=10", "--bootstrap=0"]
+    scores = printed(listed, capsys)[0]["events"]
+    assert (scores["precision"], scores["recall"], scores["iou_recall"]) == (1 / 3, 0.5, 0.5)
+    assert (scores["delay"], scores["delay_frames"]) == (pytest.approx(0.2), pytest.approx(2))
+    assert scores["false_alarms_per_hour"] == pytest.approx(2 / (60 / 10 / 3600))
+    for name, truth in json.loads(files.labels.read_text()).items():
+        (files.scores / f"{name}.txt").write_text("\n".join("0.7" if digit == "1" else "0.3" for digit in truth))
+    scores = printed(files.frames("--rule=0.6,0.5,0.2,0", "--fps=10"), capsys)[0]["events"]
+    assert (scores["f1"], scores["iou_f1"], scores["delay"]) == (1, 1, pytest.approx(0.1))  # known when 0.2 s long
+    assert scores["interval"]["f1"] == [1, 1]
+
+
+def test_events_of_a_prediction_are_read(files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "abc":
+        (tmp_path / "predictions" / name).mkdir(parents=True)
+        events = [] if name == "c" else [{"frames": [5, 14]}]
+        (tmp_path / "predictions" / name / "summary.json").write_text(json.dumps({"events": events}))
+    scores = printed(["score", f"--events={tmp_path / 'predictions'}", f"--labels={files.labels}"], capsys)[0]
+    assert (scores["events"]["iou_f1"], scores["events"]["delay"]) == (1, 0)
+
+
+def test_wrong_events_are_named(files: Files, tmp_path: Path) -> None:
+    folder = tmp_path / "events"
+    folder.mkdir()
+    words = ["score", f"--events={folder}", f"--labels={files.labels}"]
+    for line, message in (("3,2", "ends before it begins"), ("1,20", "behind the last frame, 19"), ("x,2", "line 1"),
+                          ("-1,2", "no whole number")):  # fmt: skip
+        (folder / "a.txt").write_text(line)
+        assert message in failure(words)
+    (folder / "a.txt").rename(folder / "z.txt")
+    assert "z is a video without labels" in failure(words)
+    assert "--events, or --rule and --frames" in failure(words[:2])
+    assert "expected on,off,shortest,gap" in failure(files.frames("--rule=0.5"))
+
+
 # ---- compare ----
 
 
@@ -282,6 +328,26 @@ def test_seeds_become_mean_and_spread(tmp_path: Path, capsys: pytest.CaptureFixt
     assert cells(text.split("Answers")[0], "test_seen") == ["test_seen", "tvau", "0.700 ± 0.100", "60", "3"]
     assert "0.300 ± 0.000" in text
     assert "floor" in text
+
+
+def test_methods_are_set_against_one_draw_by_draw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draws = np.linspace(0.4, 0.8, 199)
+    for name, shift in (("mine", 0.05), ("other", 0.0)):
+        for seed in (0, 1):
+            folder = tmp_path / f"{name}_{seed}"
+            run(folder, 0.6 + shift)
+            own: dict[str, Any] = {"tvau/test_seen/frame/micro_auc": draws + shift + seed / 100}
+            np.savez(folder / "samples.npz", **own)
+    words = ["compare", *map(str, sorted(tmp_path.iterdir())), "--against"]
+    main([*words, "tvau (other)"])
+    text = capsys.readouterr().out
+    assert cells(text, "p-values against tvau (other)") == [
+        "### p-values against tvau (other) (paired bootstrap over videos)"
+    ]
+    assert cells(text, "frame micro_auc") == ["test_seen", "frame micro_auc", "0.010"]
+    assert "the methods are tvau (mine), tvau (other)" in failure([*words, "else"])
+    (tmp_path / "other_1" / "samples.npz").unlink()
+    assert "runs without samples.npz" in failure([*words, "tvau (other)"])
 
 
 def test_other_experiments_stand_below_one_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from statistics import mean, stdev
 from typing import IO, Any
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -100,6 +101,26 @@ def test_every_figure_comes_with_its_file(folder: Path, fake: Fake, tmp_path: Pa
     assert (
         "heatmap: '" + str(tmp_path / "out" / "localization/ahd/4/last.ckpt") in (out / "one/4/line.yaml").read_text()
     )
+
+
+def test_rows_are_set_against_one_of_them(folder: Path, fake: Fake, tmp_path: Path) -> None:
+    (folder / "table.yaml").write_text(yaml.safe_dump({**PLAN, "against": "first"}, sort_keys=False))
+    table(str(folder), "0,1", str(tmp_path / "out"))
+    out = tmp_path / "out" / "claims"
+    assert "p" in json.loads((out / "table.json").read_text())
+    assert "p-values" not in (out / "table.md").read_text()  # nothing was resampled
+    for line, shift in (("one", 0.0), ("two", 0.1)):
+        for seed in (0, 1):
+            draws = np.linspace(0.7, 0.9, 99)
+            own: dict[str, Any] = {"tvau/seen/frame/micro_auc": draws + shift, "tvau/seen/text/target/bleu4": draws}
+            np.savez(out / line / str(seed) / "samples.npz", **own)
+    table(str(folder), "0,1", str(out.parent))
+    assert json.loads((out / "table.json").read_text())["p"] == {"seen": {"second": {"AUC": 0.02, "BLEU-4": 1.0}}}
+    text = (out / "table.md").read_text()
+    assert "### seen kinds: p-values against first (paired bootstrap over videos)" in text
+    (folder / "table.yaml").write_text(yaml.safe_dump({**PLAN, "against": "third"}, sort_keys=False))
+    with pytest.raises(DataError, match="against names 'third'; expected one of first, second"):
+        read_plan(folder)
 
 
 def test_an_interrupted_table_goes_on(folder: Path, fake: Fake, tmp_path: Path) -> None:

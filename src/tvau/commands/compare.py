@@ -6,13 +6,17 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Literal
 
-from tvau.errors import DataError
-from tvau.viz.report import Spread, Table, markdown, read_results, tables
+import numpy as np
+from numpy.typing import NDArray
 
+from tvau.errors import DataError
+from tvau.viz.report import Spread, Table, markdown, number, read_results, tables
+
+Draws = Mapping[str, NDArray[np.float32]]  # by the keys of `take_samples`
 SKIPPED = ("interval", "answer", "curves")  # of one run alone
 
 
-def compare(runs: list[str], format: Literal["markdown", "latex"] = "markdown") -> None:
+def compare(runs: list[str], format: Literal["markdown", "latex"] = "markdown", against: str | None = None) -> None:
     """Gathers the scores of several runs or seeds into tables of mean and standard deviation.
 
     Runs whose folders have the same name, or names that differ only in a number at the end (`heatmap_seed1`,
@@ -22,19 +26,67 @@ def compare(runs: list[str], format: Literal["markdown", "latex"] = "markdown") 
     Args:
         runs: folders that hold a `test.json` of `tvau test`, or folders of such folders.
         format: Markdown, or LaTeX (needs the package booktabs).
+        against: a method as the tables name it; a further table then says for each of its figures how likely the
+            distance of the other methods is by chance: the p-value of a paired bootstrap over videos, seeds pooled.
+
+    Raises:
+        DataError: there are no results, no such method, or it was not resampled.
     """
     found = [path for run in runs for path in _results(Path(run))]
     if not found:
         raise DataError(f"{', '.join(runs) or 'no folder given'}: no test.json in there; run `tvau test` first")
-    groups: dict[str, list[Any]] = {}
+    from tvau.metrics.intervals import read_samples  # here: it takes seconds, and a wrong folder is told at once
+
+    groups: dict[str, list[Path]] = {}
     for path in dict.fromkeys(found):
-        groups.setdefault(experiment(path.parent.name), []).append(read_results(path))
+        groups.setdefault(experiment(path.parent.name), []).append(path)
     results: dict[str, Any] = {}
-    for group, contents in groups.items():
-        for method, splits in gathered(contents).items():
-            results[method if len(groups) == 1 else f"{method} ({group})"] = splits
+    draws: dict[str, list[Draws]] = {}
+    for group, paths in groups.items():
+        seeds = [read_samples(path.parent) for path in paths] if against else []
+        for method, splits in gathered([read_results(path) for path in paths]).items():
+            name = method if len(groups) == 1 else f"{method} ({group})"
+            results[name] = splits
+            draws[name] = [of_method(own, method) for own in seeds]
     write = markdown if format == "markdown" else latex
-    print("\n\n".join(write(table) for table in tables(results)))
+    shown = tables(results) + ([p_values(draws, against)] if against else [])
+    print("\n\n".join(write(table) for table in shown))
+
+
+def of_method(samples: Draws, method: str) -> Draws:
+    """What a run drew for one of its methods, by split, part and score."""
+    return {key.removeprefix(f"{method}/"): own for key, own in samples.items() if key.startswith(f"{method}/")}
+
+
+def p_values(draws: Mapping[str, Sequence[Draws]], against: str) -> Table:
+    """The table of p-values of all methods against one, a row a figure; see `paired`.
+
+    Args:
+        draws: of each method those of its runs.
+        against: one of the methods.
+
+    Raises:
+        DataError: another one, or one that was not resampled.
+    """
+    from tvau.metrics.intervals import paired
+
+    if not draws.get(against) or not all(draws[against]):
+        named = "has runs without samples.npz: test them with --model.bootstrap=1000" if against in draws else "unknown"
+        raise DataError(f"--against {against!r}: {named}; the methods are {', '.join(draws)}.")
+    others = [name for name in draws if name != against]
+    rows = []
+    for key, first in draws[against][0].items():
+        split, *path = key.split("/")
+        cells = []
+        for name in others:
+            own, theirs = ([run.get(key) for run in draws[method]] for method in (name, against))
+            fit = all(values is not None and len(values) == len(first) for values in (*own, *theirs))
+            cells.append(number(paired(np.stack(own), np.stack(theirs)) if fit else None))  # type: ignore[arg-type]
+        if set(cells) != {"-"}:
+            rows.append((split, " ".join(path), *cells))
+    return Table(
+        f"p-values against {against} (paired bootstrap over videos)", ("split", "figure", *others), tuple(rows)
+    )
 
 
 def _results(run: Path) -> list[Path]:

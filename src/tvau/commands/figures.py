@@ -9,6 +9,7 @@ A table is a folder with `base.yaml` (what all lines share), one small config a 
     columns: {RBDC: region.rbdc}                # name -> path below {method: {split: ...}} of test.json
     plot: [RBDC]                                # columns that become panels of the plot
     aims: {RBDC: 0.678}                         # dashed in the plot and named in the table
+    against: AHD                                # a row: how likely is every other one's distance from it by chance?
     rows:                                       # name -> where its figures come from
       AHD: {line: ahd}                          # the line's config
       median difference: {line: ahd, method: median difference}  # another method of the same test
@@ -23,14 +24,16 @@ from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
+import numpy as np
 import yaml
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from tvau.errors import DataError
 from tvau.files import whole
 from tvau.shipped import found
-from tvau.viz.report import Table, markdown
+from tvau.viz.report import Table, markdown, number
 
 COSTS = {  # column -> keys of cost.json, the first that is there; and by what it is divided
     "trained": (("parameters",), 1),
@@ -64,6 +67,7 @@ class Plan:
     plot: list[str] = field(default_factory=list)
     aims: dict[str, float] = field(default_factory=dict)
     note: str = ""
+    against: str = ""
 
     @property
     def lines(self) -> dict[str, bool]:
@@ -92,6 +96,8 @@ def read_plan(folder: Path) -> Plan:
             raise DataError(f"{path}: needs {folder / f'{needed}.yaml'}, which does not exist.")
     if unknown := [name for name in (*plan.plot, *plan.aims) if name not in plan.columns]:
         raise DataError(f"{path}: plot and aims name {', '.join(unknown)}; expected some of {', '.join(plan.columns)}.")
+    if plan.against and plan.against not in plan.rows:
+        raise DataError(f"{path}: against names {plan.against!r}; expected one of {', '.join(plan.rows)}.")
     return plan
 
 
@@ -99,7 +105,8 @@ def gather(plan: Plan, out: Path, seeds: Sequence[int]) -> dict[str, Any]:
     """All figures of a table: every value of every seed with the file and key it comes from, mean and deviation.
 
     {"splits": {split: {row: {column: {"values": [...], "mean", "deviation", "n"}}}}, "costs": {row: {...}}}; the
-    deviation is that of a sample (n - 1), None where n is 1.
+    deviation is that of a sample (n - 1), None where n is 1. With `against` also "p", the `paired` p-value of each
+    figure, {split: {row: {column: p}}}.
     """
     runs = {(line, seed): _run(out / line / str(seed)) for line in plan.lines for seed in seeds}
     found = [split for results, _ in runs.values() for splits in results.values() for split in splits]
@@ -121,7 +128,35 @@ def gather(plan: Plan, out: Path, seeds: Sequence[int]) -> dict[str, Any]:
     for name, row in plan.rows.items():
         if row.method is None and not row.floor:
             costs[name] = _costs({seed: runs[row.line, seed][1] for seed in seeds})
-    return {"title": plan.title, "seeds": list(seeds), "splits": splits, "costs": {k: c for k, c in costs.items() if c}}
+    costs = {name: own for name, own in costs.items() if own}
+    p_values = {"p": compared(plan, out, splits)} if plan.against else {}
+    return {"title": plan.title, "seeds": list(seeds), "splits": splits, "costs": costs, **p_values}
+
+
+def compared(plan: Plan, out: Path, splits: Mapping[str, Any]) -> dict[str, Any]:
+    """How likely the distance of each figure from that of the row `against` is by chance: {split: {row: {column: p}}}.
+
+    Left out are figures that were not resampled (`bootstrap: 0`), or that only one of both rows has.
+    """
+    from tvau.metrics.intervals import paired, read_samples  # here: it takes seconds
+
+    draws = {path: read_samples(path) for path in out.glob("*/*") if path.is_dir()}
+
+    def drawn(figure: Mapping[str, Any] | None) -> NDArray[np.floating] | None:
+        values = (figure or {}).get("values", [])
+        found = [draws[Path(v["file"]).parent].get("/".join(k for k in v["key"] if k != "slots")) for v in values]
+        known = [own for own in found if own is not None]
+        return np.stack(known) if known and len(known) == len(found) else None
+
+    p_values: dict[str, Any] = {}
+    for split, rows in splits.items():
+        for column in plan.columns:
+            theirs = drawn(rows.get(plan.against, {}).get(column))
+            for name, own in rows.items():
+                ours = None if name == plan.against else drawn(own.get(column))
+                if ours is not None and theirs is not None and ours.shape[1] == theirs.shape[1]:
+                    p_values.setdefault(split, {}).setdefault(name, {})[column] = paired(ours, theirs)
+    return p_values
 
 
 def _run(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
@@ -178,6 +213,10 @@ def as_markdown(plan: Plan, gathered: Mapping[str, Any]) -> str:
             (name, *(_cell(rows[name].get(c), len(seeds)) for c in known[split])) for name in plan.rows if name in rows
         ]
         parts.append(markdown(Table(plan.splits.get(split, split), ("line", *known[split]), tuple(body)), words=1))
+        if own := gathered.get("p", {}).get(split):
+            title = f"{plan.splits.get(split, split)}: p-values against {plan.against} (paired bootstrap over videos)"
+            body = [(name, *(number(own[name].get(c)) for c in known[split])) for name in plan.rows if name in own]
+            parts.append(markdown(Table(title, ("line", *known[split]), tuple(body)), words=1))
     if costs := gathered["costs"]:
         columns = [c for c in COSTS if any(c in own for own in costs.values())]
         form = {"trained": ",.0f", "memory, GB": ".2f", "GPU, GB": ".2f"}

@@ -16,6 +16,7 @@ from tvau.files import whole
 if TYPE_CHECKING:
     from tvau.metrics.region import Detections, Tracks
 
+Alarm = tuple[int, int, float]  # first and last frame, and the second from which it is known
 FEW = 5  # frames with detections, of which nothing can be said
 
 
@@ -25,6 +26,9 @@ def score(
     num_frames: int | None = None,
     frames: str | None = None,
     labels: str | None = None,
+    events: str | None = None,
+    rule: str | None = None,
+    fps: float = 25.0,
     alpha: float = 0.1,
     beta: float = 0.1,
     smoothing: float = 0.0,
@@ -32,11 +36,12 @@ def score(
     plot: str | None = None,
     details: bool = False,
 ) -> None:
-    """Scores files in the field's text formats: RBDC and TBDC of boxes, AUC and average precision of frames.
+    """Scores files in the field's text formats: RBDC and TBDC of boxes, AUC and average precision of frames,
+    and events.
 
     JSON goes to standard output, table and notes to standard error. Boxes need `--tracks` and `--detections`, and the
     number of frames of ALL test videos: by `--num-frames`, or by `--labels`, which then also allow intervals. Frames
-    need `--frames` and `--labels`.
+    need `--frames` and `--labels`. Events need `--labels` and either `--events` or `--frames` with `--rule`.
 
     Args:
         tracks: folder with a file a video, lines `track_id,frame,x1,y1,x2,y2`; a video without a file is normal.
@@ -48,6 +53,10 @@ def score(
             `tvau predict` made, or one .npy of the frames of all videos, which follow one another in the order of their
             names. Scores outside [0, 1] have no padded macro AUC.
         labels: 0 or 1 for each frame of every test video, in the same ways.
+        events: folder with a file a video, lines `first,last`, frames from 0, both in the event; a file may be empty,
+            and a video without a file has none. Or the folder that `tvau predict` made.
+        rule: by which events are read from `--frames`: on,off,shortest,gap, such as 0.6,0.4,0.5,1 (scores, seconds).
+        fps: frames a second of all videos, by which delays and false alarms an hour are counted.
         alpha: share of its boxes from which a track is found.
         beta: IoU from which a detection finds a box.
         smoothing: width in frames of the Gaussian over frame scores; choose it on validation videos.
@@ -57,10 +66,11 @@ def score(
     """
     from tvau.data.tracks import is_notice
     from tvau.metrics.files import WHOLE, read_series, split
+    from tvau.metrics.intervals import take_samples
     from tvau.viz.curves import draw_curves, take_curves
     from tvau.viz.report import score_table
 
-    for folder in filter(None, (tracks, detections, frames, labels)):
+    for folder in filter(None, (tracks, detections, frames, labels, events)):
         if Path(folder).is_dir() and (notices := [path.name for path in Path(folder).iterdir() if is_notice(path)]):
             _note(f"left out of {folder}: {', '.join(sorted(notices))}")
     truth = None if labels is None else read_series(Path(labels), "labels")
@@ -74,11 +84,17 @@ def score(
             said = split(said[WHOLE], {name: len(values) for name, values in truth.items()}, str(frames))
     if (tracks is None) != (detections is None):
         raise DataError("boxes need both --tracks and --detections.")
-    if tracks is None and frames is None:
-        raise DataError("nothing to score; give --tracks and --detections, or --frames and --labels.")
+    if (events is not None and truth is None) or (rule is not None and said is None) or (events and rule):
+        raise DataError("events need --labels and one of two: --events, or --rule and --frames.")
+    if tracks is None and frames is None and events is None:
+        raise DataError("nothing to score; give --tracks and --detections, --frames and --labels, or --events and "
+                        "--labels.")  # fmt: skip
     parts: dict[str, Any] = {}
     if said is not None and truth is not None:
         parts["frame"] = _frames(said, truth, str(frames), smoothing, bootstrap, details)
+    if truth is not None and (events is not None or rule is not None):
+        given = _listed(Path(events), truth, fps) if events else _ruled(said or {}, str(rule), smoothing, fps)
+        parts["events"] = _events(given, truth, fps, bootstrap)
     if tracks is not None and detections is not None:
         lengths = None if truth is None else {name: len(values) for name, values in truth.items()}
         if lengths is not None and WHOLE in lengths:  # how long each video is, nobody says
@@ -86,8 +102,9 @@ def score(
         options = (alpha, beta), bootstrap, details
         parts["region"] = _regions(Path(tracks), Path(detections), num_frames, lengths, *options)
         parts["region"] |= {"alpha": alpha, "beta": beta}
-    results = {Path(detections or frames or "").stem: {"all": parts}}
+    results = {Path(detections or frames or events or "").stem: {"all": parts}}
     curves = take_curves(results)
+    take_samples(results)
     print(score_table(results), file=sys.stderr)
     print(json.dumps(parts, indent=2))
     if plot is not None:
@@ -126,6 +143,53 @@ def _frames(
     if WHOLE in scores:  # where one video ends and the next begins, nobody says
         return {key: value for key, value in result.items() if "macro" not in key and "videos" not in key}
     return result | ({"by_video": frame_details(videos)} if details else {})
+
+
+def _listed(folder: Path, truth: dict[str, NDArray[np.float64]], fps: float) -> dict[str, list[Alarm]]:
+    """The events of a folder, by video; each is known from its first frame on."""
+    from tvau.metrics.files import SUMMARY, read_events, video_files
+
+    files = video_files(folder, inside=SUMMARY)
+    if foreign := sorted(files.keys() - truth.keys()):
+        raise DataError(f"{folder}: {foreign[0]} is a video without labels ({len(foreign)} of them); give all.")
+    return {
+        name: [(first, last, first / fps) for first, last in read_events(file, len(truth[name]))]
+        for name, file in files.items()
+    }
+
+
+def _ruled(scores: dict[str, NDArray[np.float64]], rule: str, smoothing: float, fps: float) -> dict[str, list[Alarm]]:
+    """The events that a rule finds in scores, by video."""
+    from tvau.metrics.events import EventRule, Recording, alarms
+    from tvau.metrics.frame import smooth
+
+    try:
+        on, off, shortest, gap = map(float, rule.split(","))
+    except ValueError as error:
+        raise DataError(f"--rule {rule}: expected on,off,shortest,gap, such as 0.6,0.4,0.5,1.") from error
+    read = EventRule(on, off, shortest, gap)
+    return {
+        name: alarms(Recording(np.arange(len(own)) / fps, smooth(own, smoothing), own > 0, fps), read)
+        for name, own in scores.items()
+    }
+
+
+def _events(
+    given: dict[str, list[Alarm]], truth: dict[str, NDArray[np.float64]], fps: float, bootstrap: int
+) -> dict[str, Any]:
+    from tvau.metrics.events import Recording, counts, event_summary, runs
+    from tvau.metrics.files import WHOLE
+
+    if WHOLE in truth:
+        raise DataError("events need labels by video: one array does not say where a video ends.")
+    if fps <= 0:
+        raise DataError(f"--fps {fps:g}: expected frames a second, more than 0.")
+    rows = []
+    for name in sorted(truth):
+        labels = truth[name] > 0
+        video = Recording(np.arange(len(labels)) / fps, truth[name], labels, fps)
+        rows.append(counts(runs(labels), given.get(name, []), video))
+    return event_summary(np.array(rows), bootstrap)
 
 
 def _regions(

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from tvau.errors import CheckpointError, DataError
 from tvau.metrics.frame import FrameScores, smooth
-from tvau.metrics.intervals import intervals
+from tvau.metrics.intervals import resampled
 
 IOU = 0.5  # from which on two events are the same where they are matched one to one
 SHORTEST, GAPS = (0.0, 0.5, 1.0), (0.0, 0.5, 1.0, 2.0)  # seconds, among which validation chooses
@@ -181,8 +181,8 @@ def event_summary(by_video: NDArray[np.float64], bootstrap: int = 0) -> dict[str
     sums = by_video.sum(0)
     behind = {"events": int(sums[0]), "alarms": int(sums[3]), "hours": float(sums[7] / 3600)}
     behind |= {"videos": len(by_video), "frames": int(sums[8])}
-    interval = intervals(lambda weights: scores_of(weights @ by_video), len(by_video), bootstrap)
-    return scores_of(sums) | behind | ({"interval": interval} if interval else {})
+    drawn = resampled(lambda weights: scores_of(weights @ by_video), len(by_video), bootstrap)
+    return scores_of(sums) | behind | drawn
 
 
 class EventScores(FrameScores):

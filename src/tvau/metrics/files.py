@@ -15,7 +15,9 @@ from tvau.errors import DataError, shown
 
 TRACK = ("track_id", "frame", "x1", "y1", "x2", "y2")
 DETECTION = ("frame", "x1", "y1", "x2", "y2", "score")
+EVENT = ("first", "last")
 ENDINGS = (".txt", ".csv")
+SUMMARY = "summary.json"  # of `tvau predict`
 WHOLE = ""  # the name under which one array of the frames of all videos stands
 
 
@@ -143,6 +145,30 @@ def read_track_boxes(path: Path, frames: int | None = None) -> NDArray[np.float6
     again[np.unique(rows[:, :2], axis=0, return_index=True)[1]] = False
     _refuse(path, lines, again, "the track has a box in this frame already")
     return rows
+
+
+def read_events(path: Path, frames: int) -> list[tuple[int, int]]:
+    """Lines `first,last` of one video, or the `summary.json` of `tvau predict`; an empty file holds none.
+
+    Args:
+        path: the file; frames are 0-based, both ends belong to the event.
+        frames: how many the video has.
+
+    Raises:
+        DataError: a line that is no such thing; says which.
+    """
+    if path.name == SUMMARY:
+        try:
+            rows = np.array([event["frames"] for event in json.loads(read_text(path))["events"]], float).reshape(-1, 2)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DataError(f"{path}: expected the summary of `tvau predict`, with events ({error!r}).") from error
+        lines = np.arange(1, len(rows) + 1)
+    else:
+        rows, lines = _rows(path, EVENT)
+    _refuse(path, lines, ((rows < 0) | (rows % 1 != 0)).any(1), "a frame that is no whole number from 0 on")
+    _refuse(path, lines, rows[:, 0] > rows[:, 1], "an event that ends before it begins; expected first,last")
+    _refuse(path, lines, rows[:, 1] >= frames, f"an event behind the last frame, {frames - 1} (frames count from 0)")
+    return [(int(first), int(last)) for first, last in rows]
 
 
 def read_series(path: Path, what: str) -> dict[str, NDArray[np.float64]]:

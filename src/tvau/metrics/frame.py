@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tvau.errors import DataError
 from tvau.metrics.curves import Levels, areas, roc, thinned
-from tvau.metrics.intervals import intervals
+from tvau.metrics.intervals import resampled
 from tvau.metrics.rows import RowMetric, check_unit, video_key
 
 SHARE = 0.005  # of the pixels of a frame, fixed beforehand: about what a person covers
@@ -211,6 +211,6 @@ def frame_summary(videos: Sequence[Video], bootstrap: int = 0) -> dict[str, Any]
               "videos_both": int(defined.sum())}  # fmt: skip
     result: dict[str, Any] = score(np.ones(len(checked))) | counts
     if 0 < labels.sum() < len(labels):
-        result["interval"] = intervals(score, len(checked), bootstrap)
+        result |= resampled(score, len(checked), bootstrap)
         result["curves"] = {"roc": thinned(*roc(*levels.counts()))}
     return result

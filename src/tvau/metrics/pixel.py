@@ -21,7 +21,7 @@ from torch import Tensor
 
 from tvau.errors import DataError
 from tvau.metrics.curves import Counts, areas, roc, thinned
-from tvau.metrics.intervals import intervals
+from tvau.metrics.intervals import resampled
 from tvau.metrics.rows import RowMetric, check_unit, video_key
 
 LOGIT_RANGE = 16.0  # beyond it float32 has no scores near 1 left
@@ -165,7 +165,7 @@ class PixelScores(RowMetric):
             counts |= {"frames": int(keys[:, 2].sum()), "videos": len(np.unique(keys[:, 0]))}
         result: dict[str, Any] = score(np.ones(len(videos))) | counts
         if negatives.sum() and positives.sum():
-            result["interval"] = intervals(plain, len(videos), self.bootstrap)
+            result |= resampled(plain, len(videos), self.bootstrap)
             result["curves"] = {
                 "roc": thinned(*roc(negatives, positives)),
                 "pro": thinned(*roc(negatives, shares)),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tvau.errors import DataError
 from tvau.metrics.curves import thinned
-from tvau.metrics.intervals import intervals
+from tvau.metrics.intervals import resampled
 from tvau.metrics.region import ALPHA, BETA, Detections, Matches, Tracks, match
 from tvau.metrics.rows import RowMetric, video_key
 
@@ -147,5 +147,5 @@ def summary(matches: Matches, frames: NDArray[np.float64], num_frames: int | Non
     curves = {key: thinned(curve.fpr[shown], rate[shown]) for key, rate in (("rbdc", curve.rbdr), ("tbdc", curve.tbdr))}
     return {
         "rbdc": curve.rbdc, "tbdc": curve.tbdc, **counts,
-        "interval": intervals(score, len(frames), bootstrap), "curves": curves,
+        **resampled(score, len(frames), bootstrap), "curves": curves,
     }  # fmt: skip

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tvau.errors import DataError
 from tvau.language import SLOTS, slots
-from tvau.metrics.intervals import intervals
+from tvau.metrics.intervals import resampled
 from tvau.metrics.rows import RowMetric
 from tvau.metrics.wording import (
     bleu4,
@@ -185,7 +185,7 @@ def text_scores(
     named = {slot: found.pop(slot) for slot in scored.slots}
     result: dict[str, Any] = {"count": len(references), **found, "slots": named}
     if bootstrap:
-        result["interval"] = intervals(lambda weights: scored.scores(weights[owner]), len(names), bootstrap)
+        result |= resampled(lambda weights: scored.scores(weights[owner]), len(names), bootstrap)
     floor: dict[str, Any] = {"slots": slot_scores(answers, references)[1] if scored.slots else {}}
     if task not in FACTS:
         constant = constant_answer(references)

@@ -6,6 +6,7 @@ from math import cos, pi
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from tvau.data.order import mixed, place
 from tvau.errors import CheckpointError, OptionError
 from tvau.files import whole
 from tvau.metrics.boxes import MapRule
+from tvau.metrics.intervals import DRAWS, take_samples
 from tvau.tasks.checkpoints import CheckpointFiles, check_identity, identity, rules_of
 from tvau.tasks.resume import MetricsLogger
 from tvau.tasks.sharded import clip, shard
@@ -209,12 +211,18 @@ class Task(WholeSteps):
         return Path(self.trainer.default_root_dir)
 
     def publish(self, results: dict[str, Any]) -> None:
-        """Writes `test.json`, and the curves as `curves.json`, into the run's folder, each whole or not at all."""
+        """Writes `test.json`, and of what stands behind it `curves.json` and `samples.npz`, into the run's folder.
+
+        Each appears whole or not at all.
+        """
         if not self.trainer.is_global_zero:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        curves = take_curves(results)
+        curves, samples = take_curves(results), take_samples(results)
         for name, content, indent in (("test.json", results, 2), ("curves.json", curves, None)):
             with whole(self.folder / name) as temporary:
                 temporary.write_text(json.dumps(content, indent=indent))
+        with whole(self.folder / DRAWS) as temporary:
+            arrays: dict[str, Any] = {key: np.array(own, np.float32) for key, own in samples.items()}
+            np.savez_compressed(temporary, **arrays)
         self.print(f"{score_table(results)}\n\nresults: {self.folder / 'test.json'}")
