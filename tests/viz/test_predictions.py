@@ -11,6 +11,7 @@ import pytest
 
 from tvau.data.video import open_video
 from tvau.errors import DataError
+from tvau.events import EventRule
 from tvau.metrics.boxes import MapRule
 from tvau.types import Turn
 from tvau.viz.predictions import Dialog, Evidence, clock, every_frame, merged, write_prediction
@@ -109,6 +110,16 @@ def test_events_and_answers_stand_in_the_summary(source: Path, out: Path) -> Non
     assert [event["frames"] for event in summary["events"]] == [[3, 7], [18, 20]]
     assert [event["seconds"] for event in summary["events"]] == [[0.6, 1.4], [3.6, 4.0]]
     assert summary["said"] == {"Any anomaly?": {"yes": 1, "no": 0}}
+    assert summary["rule"] == EventRule().stored()
+
+
+def test_events_are_read_by_the_rule_of_the_model(source: Path, out: Path) -> None:
+    maps = ((frame, np.zeros((6, 8), np.float32)) for frame in (0, 5, 10, 15, 20))
+    rule = MapRule(events=EventRule(0.9, 0.3, gap=1.5))
+    evidence = Evidence(np.array([0, 5, 10, 15, 20]), np.array([0.0, 1.0, 0.0, 0.9, 0.6]), maps, rule)
+    (event,) = write_prediction(out, source, DIALOGS, evidence, fps=5)["events"]
+    assert (event["frames"], event["key"]) == ([2, 20], 5)  # from 0.3 of both peaks on, 0.6 s apart
+    assert "Events, whose scores reach 0.9: 0:00 - 0:04." in (out / "dialog.txt").read_text("utf-8")
 
 
 def test_dialog_for_machines_and_for_people(source: Path, out: Path) -> None:

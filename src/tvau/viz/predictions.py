@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tvau.data.video import Video, open_video
 from tvau.errors import DataError
+from tvau.events import EventRule, find
 from tvau.familiarity import FOREIGN
 from tvau.metrics.boxes import MapRule, boxes, scaled
 from tvau.metrics.text import yes_no
@@ -25,7 +26,6 @@ from tvau.types import Turn
 from tvau.viz.mp4 import Mp4
 from tvau.viz.overlay import Image, heat
 
-EVENT = 0.5  # frames with this score or more make up an event
 BRIEF = 2.0  # seconds; windows shorter than that are headed by tenths
 BOX = ("frame", "x1", "y1", "x2", "y2", "score")
 POINTS = 1000  # of the curve on the page, at most
@@ -96,7 +96,7 @@ def write_prediction(
             scores = np.interp(np.arange(video.frames), evidence.frames, evidence.scores)
             write_scores(folder / "scores.csv", evidence.frames, scores, seconds)
             _write_pictures(folder, video, evidence, scores, seconds, progress)
-            summary |= seen(scores, seconds)
+            summary |= seen(scores, seconds, evidence.rule.events)
             curve = _thinned(seconds, scores)
     timed: list[Dialog] = [{**d, "seconds": [round(float(seconds[i]), 3) for i in d["frames"]]} for d in dialogs]
     if strange:
@@ -119,7 +119,7 @@ def _write_words(folder: Path, summary: dict[str, Any], curve: list[list[float]]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(files("tvau.viz").joinpath("prediction.html").read_text(encoding="utf-8"))
     said = {"warnings": warnings(summary), "sentences": sentences(summary), "headings": headings}
-    known = {**said, "threshold": EVENT, "clock": clock}
+    known = {**said, "threshold": summary.get("rule", {}).get("on"), "clock": clock}
     (folder / "index.html").write_text(page.render(summary=summary, curve=curve, **known), encoding="utf-8")
 
 
@@ -189,17 +189,16 @@ def _write_pictures(
             overlay.add(_label(heat(picture, heatmap), text), float(seconds[frame]))
 
 
-def seen(scores: NDArray[np.floating], seconds: NDArray[np.floating]) -> dict[str, Any]:
-    """The highest score of a video and its events, the runs of frames whose score reaches `EVENT`."""
+def seen(scores: NDArray[np.floating], seconds: NDArray[np.floating], rule: EventRule) -> dict[str, Any]:
+    """The highest score of a video, and its events with the rule by which they were found, see `tvau.events`."""
     top = int(scores.argmax())
-    edges = np.flatnonzero(np.diff(np.r_[0, scores >= EVENT, 0])).reshape(-1, 2)
     events = [
-        {"frames": [int(a), int(b) - 1], "seconds": [round(float(seconds[i]), 3) for i in (a, b - 1)],
-         "highest": round(float(scores[a:b].max()), 6)}
-        for a, b in edges
+        {"frames": [event.start, event.end], "seconds": [round(second, 3) for second in event.seconds],
+         "highest": round(event.peak, 6), "key": event.key}
+        for event in find(scores, np.arange(len(scores)), seconds, None, rule)
     ]  # fmt: skip
     highest = {"score": round(float(scores[top]), 6), "frame": top, "seconds": round(float(seconds[top]), 3)}
-    return {"highest": highest, "events": events}
+    return {"highest": highest, "events": events, "rule": rule.stored()}
 
 
 def verdicts(dialogs: Sequence[Dialog]) -> dict[str, dict[str, int]]:
@@ -259,7 +258,7 @@ def sentences(summary: dict[str, Any]) -> list[str]:
         said.append(f"The highest score is {highest['score']:.2f}, at {clock(highest['seconds'])}.")
         times = ", ".join(" - ".join(map(clock, event["seconds"])) for event in events[:5])
         more = f" and {len(events) - 5} more" if len(events) > 5 else ""
-        said.append(f"Scores of {EVENT} or more: {times or 'none'}{more}.")
+        said.append(f"Events, whose scores reach {summary['rule']['on']:.2g}: {times or 'none'}{more}.")
     for question, of in summary["said"].items():
         said.append(f"“{question}” Yes in {of['yes']}, no in {of['no']} of them.")
     return said
