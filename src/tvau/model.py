@@ -1,6 +1,6 @@
 """T-VAU: the paper's figure 2 in code."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -209,7 +209,6 @@ class Conversation:
             self._evidence = self.model.glance(self.batch)
         return self._evidence
 
-    @torch.no_grad()
     def ask(self, questions: Sequence[str | None], most: int = 64) -> list[str]:
         """Asks each clip a question and returns the answers; None: it sits that out, and its answer is "".
 
@@ -217,29 +216,48 @@ class Conversation:
             questions: one for each clip; the first ones cannot be None.
             most: tokens an answer has at most.
         """
-        dialog = self._put(questions)
-        judged = [q is not None and same(q, JUDGEMENT) for q in questions]
-        begin = self._judge(dialog, judged) if any(judged) else [""] * len(questions)
-        if not self.model.grounded:
-            answers = self.model.backbone.generate(dialog, most)
-        else:
-            before = deepcopy(dialog) if any(judged) else dialog
-            told = [
-                trajectory(Target("", "", (), *way)) if q is not None and same(q, TRAJECTORY) else ""
-                for q, way in zip(questions, self.evidence.ways, strict=True)
-            ]
-            dialog.asked = [asked and not words for asked, words in zip(dialog.asked, told, strict=True)]
-            answers = self.model.backbone.generate(dialog, most, [b or t for b, t in zip(begin, told, strict=True)])
-            if any(judged):
-                ways = self.evidence.ways
-                right = [placed(a, *w) if j else a for a, w, j in zip(answers, ways, judged, strict=True)]
-                if right != answers:  # the cache goes back, and hears what is right
-                    self.dialog, answers = before, right
-                    self.model.backbone.say(before, right)
-        for own, question, answer in zip(self.history, questions, answers, strict=True):
-            if question is not None:
-                own.append((question, answer))
+        *_, answers = self.stream(questions, most)
         return answers
+
+    def stream(self, questions: Sequence[str | None], most: int = 64) -> Generator[list[str], None, None]:
+        """As `ask`, with the answers as far as they have come after each token; what is stopped counts as said.
+
+        A grounded judgement comes as one piece, since its places are set right at its end.
+        """
+        said = [""] * len(questions)
+        try:
+            for said in self._speak(questions, most):
+                yield said
+        finally:
+            for own, question, answer in zip(self.history, questions, said, strict=True):
+                if question is not None:
+                    own.append((question, answer))
+
+    @torch.no_grad()
+    def _speak(self, questions: Sequence[str | None], most: int) -> Iterator[list[str]]:
+        backbone, dialog = self.model.backbone, self._put(questions)
+        judged = [question is not None and same(question, JUDGEMENT) for question in questions]
+        begin = self._judge(dialog, judged) if any(judged) else [""] * len(questions)
+        ways = self.evidence.ways if self.model.grounded else []
+        for row, own in enumerate(ways):
+            if same(questions[row] or "", TRAJECTORY):
+                begin[row], dialog.asked[row] = trajectory(Target("", "", (), *own)), False  # nothing is to be added
+        if ways and any(judged):
+            before = deepcopy(dialog)
+            said = backbone.generate(dialog, most, begin)
+            right = [placed(a, *w) if own else a for a, w, own in zip(said, ways, judged, strict=True)]
+            if right != said:  # the dialog goes back, and hears what is right
+                self.dialog = before
+                backbone.say(before, right)
+            yield right
+            return
+        yield backbone.generate(dialog, 0, begin)
+        for _ in range(most):
+            before_it = sum(map(len, dialog.said))
+            said = backbone.generate(dialog, 1)
+            if sum(map(len, dialog.said)) == before_it:
+                return
+            yield said
 
     def flow(self, most: int = 64) -> list[list[tuple[str, str]]]:
         """The paper's dialog flow; features and movement are asked for only where an anomaly was not denied."""

@@ -1,19 +1,21 @@
 """Evidence opens the answers: the judge, the map's own track, and the flow; in models and in real fits."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tiny import Demo, batch, close, stage_one, turn
+from tiny import Demo, batch, close, stage_one, turn, video
 from tvau.backbones import Qwen25VL
 from tvau.data.parts import fold
 from tvau.errors import OptionError
 from tvau.language import ENVIRONMENT, FLOW, JUDGEMENT, TRAJECTORY, Target, judgement, trajectory
 from tvau.model import TVAU, Conversation
 from tvau.tasks import DialogTask
+from tvau.tasks.checkpoints import made_of, read_checkpoint
 from tvau.tasks.dialog import load
 from tvau.types import select
 
@@ -67,7 +69,7 @@ def test_places_are_those_of_the_track_and_the_cache_has_heard_them(
     ways = made.evidence.ways
     right = [judgement(Target("person", "running", (), *way)) for way in ways]
     assert right[0] != said
-    assert made.ask([JUDGEMENT] * 2) == right
+    assert list(made.stream([JUDGEMENT] * 2)) == [right]  # no wrong place is ever shown
     assert made.ask([TRAJECTORY.lower()] * 2) == [trajectory(Target("", "", (), *way)) for way in ways]
     made.ask([ENVIRONMENT] * 2, most=0)
     assert made.dialog is not None
@@ -93,6 +95,19 @@ def test_what_is_of_an_anomaly_is_not_asked_where_there_is_none(lvlm: Qwen25VL, 
     alone.ask([JUDGEMENT], most=2)
     alone.ask([ENVIRONMENT], most=2)
     assert alone.history == [short]
+
+
+def test_answers_come_token_by_token_and_what_is_stopped_was_said(lvlm: Qwen25VL, tmp_path: Path) -> None:
+    whole, made, stopped = (talk(lvlm, tmp_path, grounded=False) for _ in range(3))
+    answers = whole.ask(["Where?"] * 2, most=4)
+    pieces = list(made.stream(["Where?"] * 2, most=4))
+    assert (len(pieces), pieces[0], pieces[-1]) == (5, ["", ""], answers)
+    assert all(after.startswith(before) for before, after in pairwise(piece[0] for piece in pieces))
+    words = stopped.stream(["Where?"] * 2, most=4)
+    said = [next(words) for _ in range(3)][-1]
+    words.close()
+    assert stopped.history == [[("Where?", own)] for own in said]
+    assert stopped.ask(["Who?"] * 2, most=1) != [""] * 2  # it can be asked on
 
 
 def test_grounded_needs_maps(lvlm: Qwen25VL) -> None:
@@ -153,3 +168,16 @@ def test_a_fit_learns_from_maps_of_new_clips_and_keeps_its_judge(
     assert "yes_logit_auc" in ours["judgement"]
     assert ours["trajectory"]["slots"] == alone["trajectory"]["slots"]  # both are the track
     assert load(str(run / "last.ckpt"), task.model.backbone).grounded
+
+
+def test_a_checkpoint_from_before_these_options_is_asked_as_it_was(root: Path) -> None:
+    lvlm = Qwen25VL(str(root / "backbones" / "nano"), blocks=[1, 2, 4, 6])
+    made = made_of(read_checkpoint(root / "notebooks" / "demo.ckpt"), "demo.ckpt")
+    assert (made["of"], made.get("grounded", False)) == ("similarity", False)
+    model = load(str(root / "notebooks" / "demo.ckpt"), lvlm)
+    assert model.encoder is not None
+    assert (model.encoder.of, model.grounded) == ("similarity", False)
+    clip = {**batch(), "video": video(frames=16, size=(96, 160)), "frames": torch.arange(16)[None]}
+    first, *rest = Conversation(model, clip).flow(most=12)[0]  # type: ignore[arg-type]
+    assert first[1].startswith(("Yes", "No"))
+    assert [question for question, _ in rest] == list(FLOW[1:] if first[1].startswith("Yes") else FLOW[3:])
