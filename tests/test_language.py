@@ -14,15 +14,26 @@ from tvau.language import (
     CELLS,
     COLOURS,
     DIRECTIONS,
+    ENVIRONMENT,
     FLOW,
+    JUDGEMENT,
+    NORMAL,
     NOUNS,
+    TARGET,
+    TRAJECTORY,
     Surroundings,
     Target,
     anomaly_turns,
     cell,
     direction,
+    disagreements,
+    follows,
+    judgement,
+    placed,
+    same,
     scene_turns,
     slots,
+    way,
 )
 
 DRESSED = ("person", "cyclist", "skateboarder", "motorcyclist")
@@ -212,3 +223,46 @@ def test_questions_are_bounded_different_and_never_a_verdict(
     assert len(turns) <= most
     assert len({turn["question"] for turn in turns}) == len(turns)
     assert not any("normal" in turn["question"] + turn["answer"] or "anomal" in turn["question"] for turn in turns)
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ("Yes, a car is driving, from the center left to the lower right.",
+         "Yes, a car is driving, from the upper left to the center."),
+        ("Yes, a fire is burning, at the center.", "Yes, a fire is burning, from the upper left to the center."),
+        ("Yes, a person is lying on the ground.", "Yes, a person is lying on the ground."),
+        (NORMAL, NORMAL),
+    ],
+)  # fmt: skip
+def test_a_judgement_is_given_the_places_of_a_way(said: str, right: str) -> None:
+    assert placed(said, "upper left", "center", "down right") == right
+    stays = placed(said, "lower center", "lower center", "")
+    assert slots(stays).get("start") == slots(stays).get("end") == ("lower center" if right != said else None)
+
+
+def test_placed_writes_what_a_judgement_of_that_way_would_say() -> None:
+    for first, last in (((0.1, 0.1), (0.9, 0.9)), ((0.5, 0.5), (0.52, 0.5)), ((0.34, 0.5), (0.3, 0.52))):
+        target = Target("person", "running", (("top", "red"), ("trousers", "blue")), *way(first, last))
+        other = Target("person", "running", target.colours, "upper right", "lower left", "down left")
+        assert placed(judgement(other), *way(first, last)) == judgement(target)
+
+
+def test_questions_about_an_anomaly_follow_unless_there_is_none() -> None:
+    assert [q for q in FLOW if follows(q, False)] == [JUDGEMENT, ENVIRONMENT]
+    assert [q for q in FLOW if follows(q, True)] == [q for q in FLOW if follows(q, None)] == list(FLOW)
+    assert same("is there any anomaly in the video", JUDGEMENT)
+    assert not same("Is there any car in the video?", JUDGEMENT)
+
+
+def test_what_answers_say_differently_is_named() -> None:
+    said = [
+        (JUDGEMENT, "Yes, a person in a red top and blue trousers is running, from the center to the upper left."),
+        (TARGET, "A person in a red top and gray trousers is running."),
+        (TRAJECTORY, "It starts at the center, moves up left and ends at the lower left."),
+        (ENVIRONMENT, "A plaza in daylight; two people are in the picture."),
+    ]
+    assert disagreements(said) == [
+        "trousers: blue at first, then gray", "end: upper left at first, then lower left",
+    ]  # fmt: skip
+    assert disagreements([(JUDGEMENT, NORMAL), said[3]]) == []
