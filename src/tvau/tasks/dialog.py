@@ -13,7 +13,7 @@ from tvau.backbones import VideoLVLM
 from tvau.errors import CheckpointError, DataError, OptionError
 from tvau.familiarity import FOREIGN
 from tvau.judge import Judge
-from tvau.language import NORMAL, Target, trajectory
+from tvau.language import NORMAL, Target, placed, trajectory
 from tvau.metrics import TextScores
 from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.motion import answer_rows
@@ -306,7 +306,8 @@ def sureness(talk: Conversation) -> list[dict[str, float]]:
 
 def map_answers(turns: Sequence[Turn], verdict: float, way: tuple[str, str, str]) -> list[str]:
     """What the map alone answers, without a language model: yes or no by its peak, and the way of its track."""
-    words = {"judgement": "Yes." if verdict > 0 else NORMAL, "trajectory": trajectory(Target("", "", (), *way))}
+    there = placed("Yes, at the center.", *way)
+    words = {"judgement": there if verdict > 0 else NORMAL, "trajectory": trajectory(Target("", "", (), *way))}
     return [words[turn["task"]] for turn in turns]
 
 
