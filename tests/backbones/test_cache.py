@@ -1,4 +1,4 @@
-"""Vision passes on disk: what is read is what was computed, and nothing is taken for something else."""
+"""Vision passes on disk: what is read is what was handed on, and nothing is taken for something else."""
 
 from pathlib import Path
 from unittest import mock
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tiny import turn, video
 from tvau.backbones import Inputs, Qwen25VL, VisionPass, load
+from tvau.backbones.cache import VisionCache
 from tvau.errors import BackboneError
 
 
@@ -29,8 +30,15 @@ def computed(backbone: Qwen25VL, inputs: Inputs) -> tuple[VisionPass, int]:
 
 def equal(given: VisionPass, expected: VisionPass) -> bool:
     return given.hidden.keys() == expected.hidden.keys() and all(
-        torch.equal(given.hidden[k], expected.hidden[k]) for k in given.hidden
-    ) and all(map(torch.equal, given.output["pooler_output"], expected.output["pooler_output"]))  # fmt: skip
+        torch.equal(given.hidden[k], kept(expected.hidden[k])) for k in given.hidden
+    ) and all(torch.equal(own, kept(other)) for own, other in zip(
+        given.output["pooler_output"], expected.output["pooler_output"], strict=True
+    ))  # fmt: skip
+
+
+def kept(full: Tensor) -> Tensor:
+    """What the cache makes of numbers; once more makes no difference."""
+    return full.half().float() if full.dtype == torch.float32 else full
 
 
 @torch.no_grad()
@@ -43,7 +51,7 @@ def test_only_clips_that_are_not_kept_are_computed(checkpoint: Path, tmp_path: P
     assert torch.equal(again.hidden[2][[2, 0]], first.hidden[2])
     assert torch.equal(again.output["pooler_output"][2], first.output["pooler_output"][0])
     alone = Qwen25VL(str(checkpoint), blocks=[1, 2])
-    assert torch.equal(again.hidden[2][1:2], alone.encode(ask(alone, clips[2:])).hidden[2])
+    assert torch.equal(again.hidden[2][1:2], kept(alone.encode(ask(alone, clips[2:])).hidden[2]))
     other, count = computed(lvlm(checkpoint, tmp_path), ask(backbone, clips[[1, 2, 0]]))  # as another process
     assert count == 0
     assert equal(other, again)
@@ -72,6 +80,26 @@ def test_other_weights_settings_and_precision_are_kept_apart(checkpoint: Path, t
     with torch.autocast("cpu", torch.bfloat16):
         assert computed(again, ask(again, clips))[1] == 1
     assert computed(again, ask(again, clips[..., :16]))[1] == 1
+
+
+@torch.no_grad()
+def test_numbers_too_large_for_sixteen_bits_are_kept_too(checkpoint: Path, tmp_path: Path) -> None:
+    backbone = Qwen25VL(str(checkpoint), blocks=[1, 2])
+    cache, inputs = VisionCache(str(tmp_path), backbone.lm, ""), ask(backbone, video(1))
+
+    def large(given: Inputs) -> VisionPass:
+        seen = backbone.encode(given)
+        seen.hidden[1] *= 1e5 / seen.hidden[1].abs().max()
+        return seen
+
+    first = cache.encode(backbone.lm, inputs, (1, 2), large)
+    again = cache.encode(backbone.lm, inputs, (1, 2), mock.Mock(side_effect=AssertionError("it is kept")))
+    assert torch.equal(again.hidden[1], first.hidden[1])
+    assert float(again.hidden[1].abs().max()) == pytest.approx(1e5, rel=0.004)
+    tensors = [*again.hidden.values(), *again.output["pooler_output"]]
+    assert {own.dtype for own in tensors} == {torch.float32}
+    (path,) = tmp_path.rglob("*.safetensors")
+    assert path.stat().st_size < 2 * sum(own.numel() for own in tensors) + 2000
 
 
 @torch.no_grad()
