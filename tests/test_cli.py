@@ -210,9 +210,11 @@ def test_a_checkpoint_of_another_backbone(
 ) -> None:
     other = tmp_path / "other.yaml"
     other.write_text(PRESET.format(checkpoint=checkpoint, blocks=[1, 3]))
-    for args in (("test", "heatmap", f"--ckpt_path={heatmap}"), ("fit", "dialog")):
+    said = "--model.backbone.init_args.blocks=[1,3]"
+    for args in (("test", "heatmap", f"--ckpt_path={heatmap}", said), ("fit", "dialog")):
         message = failure(demo, *args, preset=other)
         assert "another backbone: blocks [1, 2] instead of [1, 3]" in message
+    demo("test", "heatmap", f"--ckpt_path={heatmap}", preset=other)  # a checkpoint knows which blocks it reads
 
 
 def test_a_checkpoint_of_another_stage_or_with_other_options(demo: Demo, dialog: Path, heatmap: Path) -> None:

@@ -56,9 +56,15 @@ class CommandLine(LightningCLI):
         """Reads the words and sets what our own flags stand for."""
         super().parse_arguments(parser, args)
         given = self.config[self.config.subcommand]
+        if given.backbone:
+            given.model.init_args.backbone = stated(given.backbone)
         if given.ckpt_path not in (None, "best", "last", "hpc") and not given.ckpt_path.startswith("registry"):
             said = {word.partition("=")[0].rpartition(".")[2] for word in args if word.startswith("--model.")}
-            for name, value in made_of(read_checkpoint(given.ckpt_path), given.ckpt_path).items():
+            checkpoint = read_checkpoint(given.ckpt_path)
+            read = (checkpoint.get("backbone") or {}).get("blocks")
+            if read and "blocks" not in said and "init_args" in (given.model.init_args.get("backbone") or {}):
+                given.model.init_args.backbone.init_args.blocks = read  # a preset names those of an untrained decoder
+            for name, value in made_of(checkpoint, given.ckpt_path).items():
                 own = given.model.init_args.get(name)
                 if name == "heatmap" and own and self.config.subcommand == "fit" and Path(own).is_file():
                     continue  # stage 1's own has what a training needs beside it: the decoders that left clips out
@@ -68,8 +74,6 @@ class CommandLine(LightningCLI):
             given.trainer.logger = (
                 False  # results are files of their own; only `fit` logs, unless a logger is asked for
             )
-        if given.backbone:
-            given.model.init_args.backbone = stated(given.backbone)
         if given.questions:
             given.model.init_args.questions = given.questions
 
