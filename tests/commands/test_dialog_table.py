@@ -17,6 +17,7 @@ TABLE = Path(__file__).parents[2] / "configs" / "tables" / "dialog"
 LINES = sorted(path.stem for path in TABLE.glob("*.yaml") if path.stem not in ("base", "table"))
 HEATMAP = {"heatmap": "{out}/localization/ahd/{seed}/last.ckpt"}
 LINE_OPTIONS: dict[str, dict[str, Any]] = {  # what a line changes, by its own meaning
+    "untuned_grounded": {**HEATMAP, "view": None, "lora_rank": 0, "grounded": True},
     "untuned": {"lora_rank": 0}, "lora_only": {"heatmap": None},
     "tvau": {**HEATMAP, "view": "difference", "of": "heatmap"},
     "before_softmax": {**HEATMAP, "of": "similarity"}, "base_once": {**HEATMAP, "base_once": True},
@@ -95,9 +96,15 @@ def test_a_line_is_trained_and_tested(demo: Demo, line: str) -> None:
     assert ("frame" in results) == (line != "true_masks")  # scores of true maps would mean nothing
 
 
-def test_the_untuned_lvlm_is_tested_without_a_checkpoint(demo: Demo) -> None:
-    task = run(demo, "untuned", "test")
+@pytest.mark.parametrize("line", ["untuned", "untuned_grounded"])
+def test_the_untuned_lvlm_is_tested_without_a_checkpoint(demo: Demo, line: str) -> None:
+    task = run(demo, line, "test")
     assert not any(weights.requires_grad for weights in task.parameters())
-    results = json.loads((demo.folder / "untuned" / "test.json").read_text())
-    assert set(results) == {"lvlm"}
-    assert results["lvlm"]["test"]["text"]["judgement"]["count"] > 0
+    results = json.loads((demo.folder / line / "test.json").read_text())
+    method = "tvau" if line == "untuned_grounded" else "lvlm"
+    assert set(results) == {"lvlm"} if line == "untuned" else {"tvau", "map"}
+    assert results[method]["test"]["text"]["judgement"]["count"] > 0
+    if line == "untuned_grounded":  # the peak decides, with and without the LVLM
+        ours, alone = (results[method]["test"]["text"]["judgement"] for method in ("tvau", "map"))
+        assert ours["yes_no"] == alone["yes_no"]
+        assert ours["yes_no_read"] == 1

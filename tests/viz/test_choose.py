@@ -142,14 +142,16 @@ def test_the_table_takes_the_place_of_the_old_one(tmp_path: Path, monkeypatch: p
     judged = {"yes_no": 0.75, "floor": {"yes_no": 0.5}}
     target = {"slots": {"class": 1.0}, "floor": {"slots": {"class": 0.25}}}
     leave("dialog", "tvau", {"frame": {"micro_auc": 0.9}, "text": {"judgement": judged, "target": target}})
+    leave("dialog_2", "map", {"text": {"judgement": {"yes_no": 0.7, "yes_no_auc": 0.8}}})
     leave("heatmap", "median difference", {"frame": {"micro_auc": 0.6}})
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- table: a command -->\n| old |\n<!-- /table -->\nafter\n")
     run_benchmark("readme_table.py", monkeypatch, tmp_path, page)
     assert page.read_text().splitlines()[4:6] == [
-        "| of the training, new scenes | T-VAU | 0.900 | - | - | 0.750 | 1.000 | - | - |",
-        "| | nothing learned | 0.600 | - | - | 0.500 | 0.250 | - | - |",
+        "| of the training, new scenes | T-VAU | 0.900 | - | - | 0.750 | - | - | - | 1.000 | - | - | - | - |",
+        "| | map alone | - | - | - | 0.700 | - | 0.800 | - | - | - | - | - | - |",
     ]
+    assert page.read_text().splitlines()[6].startswith("| | nothing learned | 0.600 | - | - | 0.500 | - |")
     assert "old" not in page.read_text()
     assert page.read_text().startswith("before\n")
     assert page.read_text().endswith("<!-- /table -->\nafter\n")

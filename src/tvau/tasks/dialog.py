@@ -113,7 +113,7 @@ class DialogTask(Task):
         if view is not None and variant != "heatmap_video" and (decoder or variant):
             scale = backbone.prompt_scale
             encoder = RegionAwareAnomalyEncoder(backbone.hidden_size, view, channels, base, scale, parts, base_once, of)
-        self.method = OURS if encoder or variant else "lvlm"
+        self.method = OURS if encoder or variant or grounded else "lvlm"
         self.model = VARIANTS[variant](backbone, decoder, encoder, text, familiarity, judge, grounded, folds)
         self.known = JudgedClips()
         backbone.add_lora(lora_rank, lora_alpha, lora_dropout)
