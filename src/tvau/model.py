@@ -79,7 +79,7 @@ class TVAU(nn.Module):
         folds: Sequence[AnomalyHeatmapDecoder] = (),
     ) -> None:
         super().__init__()
-        self.folds = nn.ModuleList(folds)
+        self.folds = nn.ModuleList(folds) if folds else None
         self.backbone, self.decoder, self.encoder, self.familiarity = backbone, decoder, encoder, familiarity
         self.judge, self.grounded = judge, grounded
         # the prompts are fixed: their features are computed once and travel in the checkpoint
@@ -114,7 +114,7 @@ class TVAU(nn.Module):
     def draw(self, vision: VisionPass, batch: Batch) -> Maps:
         """The decoder's maps; in training mode, where there are folds, those of the decoder that left a clip out."""
         hidden = vision.hidden
-        if not self.training or not self.folds:
+        if not self.training or self.folds is None:
             return cast(AnomalyHeatmapDecoder, self.decoder)(hidden, self.text)
         parts = [fold(name, len(self.folds)) for name in batch["name"]]
         drawn = [

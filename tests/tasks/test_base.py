@@ -42,13 +42,13 @@ def test_the_decoder_comes_back_as_it_was(frozen: Qwen25VL, first: Path) -> None
     assert others == {"model.text", *(f"model.familiarity.{part}" for part in ("mean", "inverse", "usual"))}
     assert {f"model.decoder.{k}" for k in decoder.state_dict()} == set(state) - others
     assert all(torch.equal(v, state[f"model.decoder.{k}"]) for k, v in decoder.state_dict().items())
-    assert options == {"width": None}
+    assert options == {"width": None, "context": None}
 
 
 def test_options_of_the_decoder_travel_with_it(frozen: Qwen25VL, tmp_path: Path) -> None:
     store(HeatmapTask(frozen, width=24), tmp_path / "wide.ckpt")
     decoder, _, options = load_decoder(str(tmp_path / "wide.ckpt"), frozen)
-    assert options == {"width": 24}
+    assert options == {"width": 24, "context": None}
     assert decoder.projections["1"][1].out_features == 24  # type: ignore[index]
 
 
@@ -58,7 +58,7 @@ def test_stage_one_goes_on_from_a_checkpoint(frozen: Qwen25VL, tmp_path: Path) -
     other.rules = {"tvau": MapRule(0.2)}
     store(other, tmp_path / "other.ckpt")
     task = HeatmapTask(frozen, start=str(tmp_path / "other.ckpt"))
-    assert task.decoder_options == {"width": 24}
+    assert task.decoder_options == {"width": 24, "context": None}
     given, expected = task.model.decoder.state_dict(), other.model.decoder.state_dict()  # type: ignore[union-attr]
     assert all(torch.equal(given[k], v) for k, v in expected.items())
     assert all(weights.requires_grad for weights in task.model.decoder.parameters())  # type: ignore[union-attr]

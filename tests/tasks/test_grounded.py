@@ -125,7 +125,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, int, list[str]]]:
         made = draw(model, vision, clips)
         for row, name in enumerate(clips["name"]):
             hidden = {block: tokens[[row]] for block, tokens in vision.hidden.items()}
-            logits = [own(hidden, model.text).logit[0] for own in (model.decoder, *model.folds) if own is not None]
+            logits = [
+                own(hidden, model.text).logit[0] for own in (model.decoder, *(model.folds or ())) if own is not None
+            ]
             same = [torch.allclose(logit, made.logit[row], atol=1e-4) for logit in logits]
             found.append((model.training, same.index(True) - 1, [name]))
         return made

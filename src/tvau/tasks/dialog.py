@@ -127,12 +127,12 @@ class DialogTask(Task):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """As every task, with the number of decoders that the training was shown."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["folds"] = len(self.model.folds)
+        checkpoint["folds"] = len(self.model.folds or ())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """As every task; raises CheckpointError where a training would go on with other maps than it began with."""
         super().on_load_checkpoint(checkpoint)
-        before, now = checkpoint.get("folds", 0), len(self.model.folds)
+        before, now = checkpoint.get("folds", 0), len(self.model.folds or ())
         if self._trainer is not None and self.trainer.state.fn == "fit" and before != now:
             raise CheckpointError(
                 f"the training began with maps of {before} decoders that left clips out, and would go on with {now}: "
