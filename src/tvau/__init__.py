@@ -1,3 +1,28 @@
 """tvau: text-guided fine-grained video anomaly understanding."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import os
+
+    from tvau.backbones import VideoLVLM
+    from tvau.conversation import Model
+
 __version__ = "0.2.0"
+
+
+def load(
+    path: str | os.PathLike[str] | None = None, backbone: str | VideoLVLM | None = None, device: str | None = None
+) -> Model:
+    """A trained model, ready to look and to speak; see `tvau.conversation.load`.
+
+    Args:
+        path: a model's folder, a checkpoint of stage 1 or 2, or a hub id; None: the model that comes with tvau.
+        backbone: the LVLM it belongs to, where it is another than the model names.
+        device: "cpu", "cuda", "cuda:1"; None: the GPU where there is one.
+    """
+    from tvau.conversation import load  # it imports torch and transformers, which the help and the version do without
+
+    return load(path, backbone, device)

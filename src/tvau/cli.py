@@ -25,6 +25,7 @@ COMMANDS = {
     "report": "gather the results of a folder of runs on a page with pictures",
     "compare": "set several runs or seeds side by side",
     "table": "fit and test every line of a table with several seeds",
+    "merge": "write the tuned LVLM as a folder that plain transformers loads",
     "backbones": "list the LVLMs and what each costs in memory and tokens",
     "nano": "write the blueprint of the embedded LVLM",
 }

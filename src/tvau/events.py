@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tvau.data.images import Size
 from tvau.data.linking import link
 from tvau.data.traces import Trace
 from tvau.errors import DataError
+from tvau.metrics.boxes import scaled
 from tvau.metrics.events import EventRule, spans
 
 __all__ = ["Event", "EventRule", "find"]
@@ -38,6 +41,15 @@ class Event:
     key: int
     boxes: dict[int, Boxes]
     track: NDArray[np.float64]
+
+    def told(self, of: Size, to: Size) -> dict[str, Any]:
+        """What events.json holds of it, boxes of heatmaps of size `of` in pixels of pictures of size `to`."""
+        return {
+            "frames": [self.start, self.end], "seconds": [round(second, 3) for second in self.seconds],
+            "peak": round(self.peak, 6), "key": self.key,
+            "boxes": {str(at): scaled(own, of, to).round(3).tolist() for at, own in self.boxes.items()},
+            "track": self.track.round(4).tolist(),
+        }  # fmt: skip
 
 
 def find(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import tvau
 from tiny import Demo, stage_one, store
 from tvau.backbones import Qwen25VL
 from tvau.cli import main
@@ -22,8 +23,8 @@ from tvau.shipped import MODEL
 from tvau.tasks import DialogTask
 from writers import write_frames, write_video
 
-FILES = {"overlay.mp4", "scores.csv", "detections.txt", "dialog.json", "dialog.txt", "summary.json", "index.html",
-         "made.json"}  # fmt: skip
+FILES = {"overlay.mp4", "events.json", "scores.csv", "detections.txt", "dialog.json", "dialog.txt", "summary.json",
+         "index.html", "made.json"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +121,15 @@ def test_a_checkpoint_of_stage_one_gives_heatmaps_without_words(demo: Demo, tmp_
         demo.main("predict", "videos", *words, "--questions", "Who?")
 
 
+def test_the_folder_of_a_model_is_the_checkpoint(demo: Demo, whole: Path, tmp_path: Path) -> None:
+    tvau.load(demo.folder / "second.ckpt", str(demo.preset)).save_pretrained(demo.folder / "model")
+    words = ["model" if word == "second.ckpt" else word for word in SMALL]
+    at = words.index("--backbone")  # it names its own
+    demo.main("predict", "videos/v0.mp4", *words[:at], *words[at + 2 :], "--out", str(tmp_path))
+    expected = {name: data for name, data in contents(whole).items() if name.startswith("v0") and "made" not in name}
+    assert {name: data for name, data in contents(tmp_path).items() if "made" not in name} == expected
+
+
 def test_detections_of_a_prediction_are_scored_as_they_lie(
     whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,7 +158,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(demo: Demo,
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert str(stop.value.code).startswith(f"tvau: {tmp_path}: predictions cannot be written there (File too large)")
-    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [".v0.windows"]  # looked at is looked at
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])

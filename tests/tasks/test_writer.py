@@ -2,25 +2,21 @@
 
 import json
 import shutil
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from torch.nn.functional import interpolate
 
 from tiny import Demo, stage_one, store
 from tvau.backbones import Qwen25VL
 from tvau.data.video import open_video
-from tvau.metrics.boxes import MapRule
+from tvau.errors import DataError
 from tvau.tasks import DialogTask
-from tvau.tasks.writer import Seen
+from tvau.types import Batch
 from writers import write_frames, write_video
 
-FILES = {"overlay.mp4", "scores.csv", "detections.txt", "dialog.json", "dialog.txt", "summary.json", "index.html",
-         "made.json"}  # fmt: skip
+FILES = {"overlay.mp4", "events.json", "scores.csv", "detections.txt", "dialog.json", "dialog.txt", "summary.json",
+         "index.html", "made.json"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -95,12 +91,39 @@ def test_what_is_done_stays_and_what_was_made_by_other_options_is_made_anew(
 
 
 def test_a_run_that_is_cut_short_writes_what_it_saw_and_is_not_done(demo: Demo, whole: Path, tmp_path: Path) -> None:
-    few = "--trainer.limit_predict_batches=1"
+    few = "--trainer.limit_predict_batches=0.5"  # of two; whether 1 is read as one or as all is up to import orders
     demo("predict", "predict", *words(tmp_path, "--data.batch_size=1", few, videos="videos/v0.mp4"))
     made = json.loads((tmp_path / "v0" / "made.json").read_text())
     assert (made["windows"], made["of"]) == (1, 2)
     demo("predict", "predict", *words(tmp_path, videos="videos/v0.mp4"))
     assert (tmp_path / "v0" / "dialog.json").read_bytes() == (whole / "v0" / "dialog.json").read_bytes()
+
+
+def test_a_video_goes_on_in_its_middle(demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    step = DialogTask.predict_step
+
+    def watched(self: DialogTask, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        if looked == [0, 16]:
+            looked.clear()
+            raise DataError("the power failed")
+        looked.append(int(batch["frames"][0, 0]))
+        return step(self, batch, index, dataloader_idx)
+
+    def run(out: str, *more: str) -> None:
+        demo("predict", "predict", *words(tmp_path / out, "--data.batch_size=1", *more, videos="videos/v2.mp4"))
+
+    run("whole")
+    monkeypatch.setattr(DialogTask, "predict_step", watched)
+    with pytest.raises(SystemExit, match="the power failed"):
+        run("parts")
+    assert [path.name for path in (tmp_path / "parts").iterdir() if path.is_dir()] == [".v2.windows"]
+    with (tmp_path / "parts" / ".v2.windows" / "windows.jsonl").open("a") as file:
+        file.write('{"look": [0')  # whatever moment it was killed in
+    run("parts")
+    assert looked == [24]  # the last of three windows
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+    assert not (tmp_path / "parts" / ".v2.windows").exists()
 
 
 def test_a_frame_folder_of_its_own_size_beside_a_video(demo: Demo, tmp_path: Path) -> None:
@@ -133,43 +156,3 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_looked_at
     with pytest.raises(SystemExit) as stop:
         demo("predict", "predict", *words(tmp_path / out))
     assert str(stop.value.code).startswith(f"tvau: {tmp_path / out}: predictions cannot be written there (")
-
-
-def test_overlapping_windows_give_their_mean(tmp_path: Path) -> None:
-    draw = torch.Generator().manual_seed(0)
-    seen, logits, scores = Seen(tmp_path), torch.randn(3, 2, 2, 3, generator=draw) * 9, torch.rand(3, 4, generator=draw)
-    starts = (0, 4, 6)  # of windows of four frames, two apart: 4, 6 and 8, 10 are seen twice, 6 to 10 by the last two
-    for row, start in enumerate(starts):
-        batch: Any = {"video": torch.zeros(1, 4, 3, 8, 12), "fps": [5.0], "frames": start + torch.arange(0, 8, 2)[None]}
-        outputs = {"logits": logits[row : row + 1], "scores": scores[row : row + 1], "turns": [[]], "strange": None}
-        seen.add(batch, outputs, 0)
-    large = interpolate(logits[:, None], (4, 8, 12), mode="trilinear")[:, 0].sigmoid()  # [window, T, H, W]
-    expected: dict[int, list[tuple[torch.Tensor, torch.Tensor]]] = {}
-    for row, start in enumerate(starts):
-        for t in range(4):
-            expected.setdefault(start + 2 * t, []).append((large[row, t], scores[row, t]))
-    evidence = seen.evidence(MapRule())
-    assert evidence is not None
-    found = list(evidence.maps)
-    assert [frame for frame, _ in found] == evidence.frames.tolist() == sorted(expected) == list(range(0, 13, 2))
-    for (frame, heatmap), score in zip(found, evidence.scores, strict=True):
-        maps, values = zip(*expected[frame], strict=True)
-        np.testing.assert_allclose(heatmap, torch.stack(maps).mean(0), atol=1e-6)
-        assert score == pytest.approx(float(torch.stack(values).mean()))
-    assert not list(tmp_path.iterdir())  # the maps lie in a file without a name
-
-
-def test_memory_does_not_grow_with_the_number_of_windows(tmp_path: Path) -> None:
-    seen = Seen(tmp_path)
-    outputs = {"logits": torch.zeros(1, 8, 24, 42), "scores": torch.zeros(1, 16), "turns": [[]], "strange": None}
-    tracemalloc.start()
-    for window in range(60):  # 960 frames of 336x588: 760 MB of heatmaps, 2 MB of logits
-        frames = torch.arange(16)[None] + 16 * window
-        batch: Any = {"video": torch.zeros(1, 1, 1, 336, 588), "fps": [25.0], "frames": frames}
-        seen.add(batch, outputs, 0)
-    evidence = seen.evidence(MapRule())
-    assert evidence is not None
-    assert sum(1 for _ in evidence.maps) == 960
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 10e6  # numpy's share; tensors come and go by the window

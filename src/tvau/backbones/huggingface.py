@@ -71,13 +71,17 @@ class HuggingFaceLVLM(VideoLVLM):
         cache: str | None = None,
     ) -> None:
         super().__init__()
-        options, checkpoint = options or {}, found(checkpoint)
+        options, given, checkpoint = options or {}, checkpoint, found(checkpoint)
         config = read_config(checkpoint, options)
         if config.model_type != self.family:
             raise BackboneError(
                 f"{checkpoint} is a {config.model_type} model, {type(self).__name__} takes {self.family}: "
                 "tvau.backbones.load takes any"
             )
+        self.made = {
+            "checkpoint": given, "blocks": blocks, "dtype": dtype, "attention": attention, "size": size,
+            "frames": frames, "bits": bits, "random_weights": random_weights, "options": dict(options),
+        }  # fmt: skip
         self.name = name(config)
         self.hidden_size = config.get_text_config().hidden_size
         self.depth = config.vision_config.num_hidden_layers

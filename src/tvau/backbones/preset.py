@@ -1,5 +1,6 @@
 """A backbone in one word: a preset's file, a checkpoint's folder, or a hub id."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,12 @@ def stated(backbone: str) -> Namespace:
         raise BackboneError(f"{backbone}: expected a preset as in backbones/ ({error})") from error
 
 
-def load_preset(backbone: str) -> VideoLVLM:
-    """The LVLM itself. Raises BackboneError for no preset or no checkpoint."""
-    return _parser().instantiate(Namespace(backbone=stated(backbone))).backbone
+def load_preset(backbone: str, blocks: Sequence[int] | None = None) -> VideoLVLM:
+    """The LVLM itself, with other blocks where they are named. Raises BackboneError for no preset or no checkpoint."""
+    made = stated(backbone)
+    if blocks is not None:
+        made.init_args.blocks = list(blocks)
+    return _parser().instantiate(Namespace(backbone=made)).backbone
 
 
 def _parser() -> ArgumentParser:

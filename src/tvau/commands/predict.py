@@ -55,8 +55,8 @@ def predict(*words: str) -> Any:
 
       --out FOLDER             for the results, a folder a video (predictions)
       --overwrite              do videos again that were done by the same model and options
-      --ckpt FILE              a checkpoint of stage 2, or of stage 1: heatmaps only (the one that comes with tvau)
-      --backbone LVLM          the LVLM it belongs to: a preset of backbones/, a checkpoint folder, or a hub id (nano)
+      --ckpt PATH              a model's folder or checkpoint; of stage 1: heatmaps only (the one that comes with tvau)
+      --backbone LVLM          the LVLM it belongs to: a preset, a checkpoint folder or a hub id (the one it names)
       --questions TEXT ...     asked instead of the usual dialog
       --most N                 tokens an answer has at most (48)
       --stride N               look at every Nth frame (1)
@@ -102,7 +102,7 @@ def translated(words: Sequence[str]) -> list[str]:
 
 
 def _choose_model(flags: dict[str, Any]) -> None:
-    """The model that comes with tvau where none is named; a checkpoint of stage 1 becomes a task without words."""
+    """The model that comes with tvau where none is named; the LVLM that it names; of stage 1 a task without words."""
     if "--ckpt_path" not in flags:
         if other := {"--backbone", "--model.backbone"} & {*flags}:
             raise OptionError(
@@ -113,10 +113,14 @@ def _choose_model(flags: dict[str, Any]) -> None:
               file=sys.stderr)  # fmt: skip
         flags["--ckpt_path"] = found(MODEL)
     path = flags["--ckpt_path"]
-    if Path(path).is_file():
+    if Path(path).exists():
         from tvau.tasks.checkpoints import read_checkpoint
 
-        if "heatmap" not in read_checkpoint(path).get("options", {}):
+        stored = read_checkpoint(path)
+        if (made := stored.get("lvlm")) and not {"--backbone", "--model.backbone"} & {*flags}:
+            made = {**made, "blocks": stored["backbone"]["blocks"]}
+            flags["--model.backbone"] = json.dumps({"class_path": "tvau.backbones.load", "init_args": made})
+        if "heatmap" not in stored.get("options", {}):
             if asked := {"--questions", "--model.most"} & {*flags}:
                 raise OptionError(f"{path} is of stage 1 and speaks no words: leave {min(asked)} out")
             flags["--model"] = "tvau.tasks.HeatmapTask"

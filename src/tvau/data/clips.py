@@ -1,5 +1,7 @@
 """Which frames make up the clips of a video: pure arithmetic, no files."""
 
+from collections.abc import Sequence
+
 from tvau.errors import DataError
 
 
@@ -34,6 +36,23 @@ def windows(total: int, length: int, stride: int = 1, hop: int | None = None, na
     last = len(sampled) - length
     starts = [*range(0, last, hop), last]
     return [sampled[start : start + length] for start in starts]
+
+
+def padded_windows(total: int, length: int, stride: int = 1, hop: int | None = None) -> list[Sequence[int]]:
+    """As `windows`; a video that is shorter than a window gives one that repeats its last sampled frame."""
+    sampled = range(0, total, stride) if stride > 0 else range(0)
+    if 0 < len(sampled) < length:
+        return [[*sampled, *[sampled[-1]] * (length - len(sampled))]]
+    return [*windows(total, length, stride, hop)]
+
+
+def window_around(middle: float, total: int, length: int, stride: int = 1) -> Sequence[int]:
+    """The window of sampled frames (0, stride, 2 stride, ...) whose middle lies nearest to a frame of the video."""
+    sampled = range(0, total, stride)
+    if len(sampled) <= length:
+        return padded_windows(total, length, stride)[0]
+    start = min(max(round(middle / stride - (length - 1) / 2), 0), len(sampled) - length)
+    return sampled[start : start + length]
 
 
 def spread(first: int, last: int, length: int, name: str = "the video") -> range:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from tvau.data.clips import windows
+from tvau.data.clips import padded_windows
 from tvau.data.images import IMAGE_SUFFIXES, frame_files
 from tvau.data.index import is_video
 from tvau.data.layout import LabelledDataset, Layout, expect_split
@@ -90,7 +90,7 @@ class VideoFolder(VideoDataModule):
         for video in spaced(list(paths), self.limit):
             try:
                 with open_video(paths[video]) as opened:
-                    ranges = self._windows(opened.frames)
+                    ranges = padded_windows(opened.frames, self.frames, self.stride, self.hop)
                     truths[video] = truth_of(paths[video]) if self.masks else Unknown()
                     labels = truths[video].labels(opened.frames)
                 clips += [
@@ -103,13 +103,6 @@ class VideoFolder(VideoDataModule):
         if not clips:
             raise DataError(f"{self.videos}: none of its {len(paths)} videos can be read.")
         return LabelledDataset(clips, truths, self.size, False, self.on_broken, self.fps)
-
-    def _windows(self, total: int) -> list[Sequence[int]]:
-        """The clips of a video; one that is shorter than a clip gives one that repeats its last sampled frame."""
-        sampled = range(0, total, self.stride)
-        if len(sampled) < self.frames:
-            return [[*sampled, *[sampled[-1]] * (self.frames - len(sampled))]]
-        return [*windows(total, self.frames, self.stride, self.hop)]
 
 
 class FolderFiles(Layout):

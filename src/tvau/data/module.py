@@ -2,9 +2,9 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -200,7 +200,9 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
         self.on_broken: OnBroken = on_broken
         self.test_splits, self.in_memory = list(test_splits), in_memory
         self.splits: dict[str, ClipDataset] = {}
-        self.left_out: Callable[[], Collection[str]] = tuple  # videos that were predicted before; asked by each process
+        self.looked: Callable[[], Mapping[str, int]] = (
+            dict  # windows by video that were predicted before; each process asks
+        )
 
     @property
     def test_names(self) -> list[str]:
@@ -257,9 +259,10 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
         return [self._stream(name) for name in self.test_splits]
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """The clips to predict, in order, without videos in `left_out`; no batch holds two videos."""
-        out, dataset = self.left_out(), self.splits["predict"]
-        dataset.clips = [clip for clip in dataset.clips if clip.name not in out]
+        """The clips to predict, in order, without the first of each video, of `looked`; no batch holds two videos."""
+        before, dataset = self.looked(), self.splits["predict"]
+        videos = groupby(dataset.clips, lambda clip: clip.name)
+        dataset.clips = [clip for name, clips in videos for clip in islice(clips, before.get(name, 0), None)]
         return self._stream("predict", apart=True)
 
     def _stream(self, split: str, apart: bool = False) -> DataLoader[Batch]:

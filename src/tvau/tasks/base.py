@@ -44,13 +44,15 @@ class Task(WholeSteps):
 
     scores: nn.ModuleDict  # of the test, filled as its splits come
     decoder_options: dict[str, Any] | None = None
+    speaks = False  # whether it answers questions
+    data: dict[str, Any]  # what it was trained on, in words; empty: unknown
     rules: dict[str, MapRule]  # how boxes are read from the maps of each method, chosen on validation in stage 1
 
     def __init__(self, learning_rate: float, weight_decay: float, warmup: int) -> None:
         super().__init__()
         self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
         self.strict_loading = False
-        self.scores, self.rules = nn.ModuleDict(), {}
+        self.scores, self.rules, self.data = nn.ModuleDict(), {}, {}
         self.losses = MeanMetric()  # of the validation, over all processes
         self.trained = False
 
@@ -68,6 +70,8 @@ class Task(WholeSteps):
                 f"--trainer.precision={trainer.precision} would round small steps of the trained parts to nothing: use "
                 "bf16-mixed; the frozen LVLM's own precision is --model.backbone.dtype"
             )
+        if stage == "fit":
+            self.data = described(getattr(trainer, "datamodule", None))
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = CheckpointFiles()
 
@@ -175,7 +179,10 @@ class Task(WholeSteps):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Drops the frozen LVLM and says to which LVLM the rest belongs."""
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if self.keeps(k)}
-        checkpoint["backbone"] = identity(self.model.backbone)
+        checkpoint["task"], checkpoint["data"] = type(self).__name__, self.data
+        backbone = self.model.backbone
+        frozen = getattr(backbone, "frozen", True)
+        checkpoint["backbone"], checkpoint["lvlm"] = identity(backbone), dict(backbone.made) if frozen else {}
         checkpoint["decoder"] = self.decoder_options
         checkpoint["rules"] = {method: rule.stored() for method, rule in self.rules.items()}
         # under Lightning's own name they would overrule what the command line says, the task itself included
@@ -196,6 +203,7 @@ class Task(WholeSteps):
                 "trained with the same task and options (heatmap, view, lora_rank)?"
             )
         self.rules |= rules_of(checkpoint)
+        self.data = dict(checkpoint.get("data") or {})
         self.trained = True
 
     # ---- results ----
@@ -226,3 +234,11 @@ class Task(WholeSteps):
             arrays: dict[str, Any] = {key: np.array(own, np.float32) for key, own in samples.items()}
             np.savez_compressed(temporary, **arrays)
         self.print(f"{score_table(results)}\n\nresults: {self.folder / 'test.json'}")
+
+
+def described(data: Any) -> dict[str, Any]:
+    """What of its data a model remembers: the kind and name of the data set, and what its clips were like."""
+    root = getattr(data, "root", None) or getattr(data, "videos", None)
+    named = Path(root).name if isinstance(root, str | Path) else None
+    known = {"set": type(data).__name__, "name": named} if data is not None else {}
+    return known | {key: getattr(data, key) for key in ("frames", "stride", "size") if hasattr(data, key)}

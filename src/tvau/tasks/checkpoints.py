@@ -18,6 +18,7 @@ from tvau.familiarity import Familiarity
 from tvau.files import clear, whole
 from tvau.heatmap_decoder import RELATIVE, AnomalyHeatmapDecoder
 from tvau.metrics.boxes import MapRule
+from tvau.tasks.folders import read_folder
 
 # options of the tasks that say what a model is made of, not how it is trained or asked
 MADE_OF = (
@@ -85,13 +86,24 @@ def check_identity(checkpoint: dict[str, Any], backbone: VideoLVLM, what: object
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """A checkpoint of tvau, every part of it checked against the checksum beside it; nothing in it is executed.
+    """A checkpoint of tvau, or the folder of a model, checked against the checksums beside it; nothing is executed.
 
     Raises:
         CheckpointError: no such file, a damaged one, or not a checkpoint of tvau.
     """
-    if not Path(path).is_file():
+    if Path(path).is_dir():
+        checkpoint = read_folder(Path(path))
+    elif Path(path).is_file():
+        checkpoint = _read_file(Path(path))
+    else:
         raise CheckpointError(f"{path}: no such checkpoint; train stage 1 first (tvau fit --config .../heatmap.yaml)")
+    state = checkpoint["state_dict"]
+    for key in [key for key in state if key.startswith("model.decoder.weights.")]:  # of 0.1, not yet logarithms
+        state[key.replace("weights", "log_weights")] = state.pop(key).log() / RELATIVE
+    return checkpoint
+
+
+def _read_file(path: Path) -> dict[str, Any]:
     try:
         with ZipFile(path) as parts:
             damaged = parts.testzip()  # torch writes checksums, and does not look at them
@@ -103,9 +115,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} cannot be read as a checkpoint ({reason})") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(f"{path} is no checkpoint of tvau")
-    state = checkpoint["state_dict"]
-    for key in [key for key in state if key.startswith("model.decoder.weights.")]:  # of 0.1, not yet logarithms
-        state[key.replace("weights", "log_weights")] = state.pop(key).log() / RELATIVE
     return checkpoint
 
 

@@ -67,6 +67,8 @@ class DialogTask(Task):
         OptionError: `variant` without what it needs, or `parts` without a prompt.
     """
 
+    speaks = True
+
     def __init__(
         self,
         backbone: VideoLVLM,

@@ -13,7 +13,9 @@ from tvau.metrics import EventScores, FrameScores, MerlScores, PixelScores, Regi
 from tvau.metrics.boxes import MapRule, clip_boxes
 from tvau.metrics.frame import frame_scores
 from tvau.model import TVAU, Evidence
+from tvau.seen import Seen
 from tvau.types import Batch, having, select
+from tvau.viz.predictions import Evidence as Pictures
 
 
 def median_difference(video: Tensor) -> Tensor:
@@ -51,6 +53,14 @@ def shown(seen: Evidence, batch: Batch) -> dict[str, Any]:
         return {"logits": None, "scores": None, "strange": seen.strange}
     scores = frame_scores(TVAU.enlarge(seen.maps, batch))
     return {"logits": seen.maps.logit, "scores": scores, "strange": seen.strange}
+
+
+def pictures(seen: Seen) -> Pictures | None:
+    """What the pictures of a video are made of; None where it was seen by a model without heatmaps."""
+    if not seen.mapped:
+        return None
+    maps = zip(seen.frames.tolist(), seen.heatmap, strict=True)
+    return Pictures(seen.frames, seen.scores, maps, seen.rule, seen.events, seen.size)
 
 
 def true_boxes(batch: Batch) -> list[NDArray[np.int64] | None]:

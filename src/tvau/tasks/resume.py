@@ -21,6 +21,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from tvau.errors import CheckpointError
 from tvau.files import whole
 from tvau.signals import CAUGHT
+from tvau.tasks.checkpoints import read_checkpoint
+from tvau.tasks.folders import write_model
 
 SIGNALS = (signal.SIGINT, *CAUGHT)
 
@@ -128,6 +130,16 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Signals act at once again."""
         self.release()
+
+    def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Leaves the model as a folder, `model`, beside the file; of the best checkpoint where one was chosen."""
+        chosen = [getattr(each, "best_model_path", "") for each in trainer.checkpoint_callbacks]
+        source = next(filter(None, chosen), self.last_model_path)
+        own: dict[str, Any] = {"state_dict": {}}
+        module.on_save_checkpoint(own)  # what is the task's, beside the loops and optimizers
+        if trainer.is_global_zero and source and own.get("lvlm"):
+            stored = read_checkpoint(source)
+            write_model({key: stored[key] for key in own}, Path(str(self.dirpath)) / "model")
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
         """Saves what an error would lose; other processes are not waited for."""

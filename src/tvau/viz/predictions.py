@@ -7,6 +7,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from tvau.data.video import Video, open_video
 from tvau.errors import DataError
-from tvau.events import EventRule, find
+from tvau.events import Event, EventRule, find
 from tvau.familiarity import FOREIGN
 from tvau.metrics.boxes import MapRule, boxes, scaled
 from tvau.metrics.text import yes_no
@@ -49,18 +50,22 @@ class Evidence(NamedTuple):
         frames: int64 [N], the sampled frames, 0-based, rising.
         scores: float [N] in [0, 1].
         maps: the same frames' numbers and heatmaps, in order; read once.
-        rule: how boxes are read from the heatmaps, as in the test.
+        rule: how boxes and events are read from the heatmaps, as in the test.
+        events: finds the events from the seconds of all frames; None: they come from the scores alone.
+        size: (height, width) of the heatmaps, of which the events' boxes are.
     """
 
     frames: NDArray[np.int64]
     scores: NDArray[np.floating]
     maps: Iterable[tuple[int, Map]]
     rule: MapRule = MapRule()
+    events: Callable[[NDArray[np.float64]], list[Event]] | None = None
+    size: tuple[int, int] = (1, 1)
 
 
 def write_prediction(
     folder: Path,
-    source: Path,
+    source: Path | Video,
     dialogs: Sequence[Dialog],
     evidence: Evidence | None = None,
     fps: float | None = None,
@@ -71,7 +76,7 @@ def write_prediction(
 
     Args:
         folder: of this video alone, empty; see `tvau.files.whole_folder`.
-        source: the video file or frame folder that was looked at.
+        source: the video file or frame folder that was looked at, or the video itself, open, in its own size.
         dialogs: one for each window, in order.
         evidence: None: the model has no heatmaps.
         fps: frames a second of a frame folder, which does not say it itself.
@@ -85,7 +90,8 @@ def write_prediction(
         DataError: sizes that do not agree, frames that are not rising or not in the source, a source that is broken.
         OSError: the folder cannot be written to.
     """
-    with open_video(source, fps=fps) as video:
+    with open_video(source, fps=fps) if isinstance(source, Path) else nullcontext(source) as video:
+        source = video.path
         seconds = video.seconds
         length = round(float(seconds[-1]) + 1 / video.fps, 3)
         summary: dict[str, Any] = {"video": source.name, "frames": video.frames, "seconds": length}
@@ -96,7 +102,10 @@ def write_prediction(
             scores = np.interp(np.arange(video.frames), evidence.frames, evidence.scores)
             write_scores(folder / "scores.csv", evidence.frames, scores, seconds)
             _write_pictures(folder, video, evidence, scores, seconds, progress)
-            summary |= seen(scores, seconds, evidence.rule.events)
+            events = None if evidence.events is None else evidence.events(seconds)
+            summary |= seen(scores, seconds, evidence.rule.events, events)
+            if events is not None:
+                _dump(folder / "events.json", [event.told(evidence.size, video.size) for event in events])
             curve = _thinned(seconds, scores)
     timed: list[Dialog] = [{**d, "seconds": [round(float(seconds[i]), 3) for i in d["frames"]]} for d in dialogs]
     if strange:
@@ -189,13 +198,18 @@ def _write_pictures(
             overlay.add(_label(heat(picture, heatmap), text), float(seconds[frame]))
 
 
-def seen(scores: NDArray[np.floating], seconds: NDArray[np.floating], rule: EventRule) -> dict[str, Any]:
+def seen(
+    scores: NDArray[np.floating],
+    seconds: NDArray[np.floating],
+    rule: EventRule,
+    found: Sequence[Event] | None = None,
+) -> dict[str, Any]:
     """The highest score of a video, and its events with the rule by which they were found, see `tvau.events`."""
     top = int(scores.argmax())
     events = [
         {"frames": [event.start, event.end], "seconds": [round(second, 3) for second in event.seconds],
          "highest": round(event.peak, 6), "key": event.key}
-        for event in find(scores, np.arange(len(scores)), seconds, None, rule)
+        for event in (find(scores, np.arange(len(scores)), seconds, None, rule) if found is None else found)
     ]  # fmt: skip
     highest = {"score": round(float(scores[top]), 6), "frame": top, "seconds": round(float(seconds[top]), 3)}
     return {"highest": highest, "events": events, "rule": rule.stored()}

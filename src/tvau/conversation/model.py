@@ -1,0 +1,147 @@
+"""A trained model: loaded in one word, opened on videos, kept as a folder in the manner of Hugging Face."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+from weakref import WeakValueDictionary
+
+import torch
+from huggingface_hub import ModelHubMixin, snapshot_download
+from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
+from huggingface_hub.errors import HfHubHTTPError
+
+from tvau.backbones import VideoLVLM
+from tvau.backbones.checkpoint import hub_answers
+from tvau.conversation.talk import Talk, View, look
+from tvau.data.sources import Source, open_source
+from tvau.errors import CheckpointError
+from tvau.model import TVAU
+from tvau.shipped import MODEL, found
+from tvau.tasks.base import Task
+from tvau.tasks.folders import write_model
+from tvau.tasks.pretrained import content, restore
+
+_loaded: WeakValueDictionary[tuple[object, ...], "Model"] = WeakValueDictionary()
+
+
+class Model(ModelHubMixin):
+    """A trained model, from `tvau.load`; `save_pretrained`, `from_pretrained` and `push_to_hub` are Hugging Face's.
+
+    Attributes:
+        task: what was trained, see `tvau.tasks`.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task.eval()
+
+    @property
+    def tvau(self) -> TVAU:
+        """The composed stages."""
+        return self.task.model
+
+    @property
+    def speaks(self) -> bool:
+        """Whether it answers questions: a model of stage 1 does not."""
+        return self.task.speaks
+
+    def open(
+        self,
+        source: Source,
+        stride: int = 1,
+        frames: int | None = None,
+        hop: int | None = None,
+        size: tuple[int, int] | Literal["source"] | None = None,
+        fps: float = 25.0,
+        most: int = 48,
+        quiet: bool = False,
+    ) -> Talk:
+        """Looks at a video, once, and opens a conversation about it.
+
+        Args:
+            source: a video file, a folder of frames, or uint8 pictures [N, H, W, 3] or [N, H, W].
+            stride: look at every so many-th frame. Choose it so that a window lasts a few seconds.
+            frames: of a window; None: as in the training, else 16.
+            hop: sampled frames between the starts of windows; None: they do not overlap.
+            size: (height, width) to which frames are made small; None: as in the training, else 96x160; "source": not.
+            fps: frames a second where the source does not say it.
+            most: tokens that an answer has at most.
+            quiet: without a bar and without the warning of video that is far from the training.
+
+        Raises:
+            DataError: a source that cannot be read, or numbers that make no windows.
+            BackboneError: frames that the LVLM cannot take.
+        """
+        data = self.task.data
+        small = None if size == "source" else size or tuple(data.get("size") or (96, 160))
+        view = View(stride, frames or int(data.get("frames") or 16), hop, small, fps, most)
+        return look(self.task, source, open_source(source, view.size, fps), view, quiet=quiet)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        write_model(content(self.task), save_directory)
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        backbone: str | VideoLVLM | None = None,
+        device: str | None = None,
+        **_: Any,
+    ) -> "Model":
+        if not Path(model_id).is_dir():
+            model_id = snapshot_download(
+                model_id, revision=revision, cache_dir=cache_dir, force_download=force_download, token=token,
+                local_files_only=local_files_only, allow_patterns=[CONFIG_NAME, SAFETENSORS_SINGLE_FILE],
+            )  # fmt: skip
+        return cls(restore(model_id, backbone).to(device or _device()))
+
+
+def load(
+    path: str | os.PathLike[str] | None = None, backbone: str | VideoLVLM | None = None, device: str | None = None
+) -> Model:
+    """A trained model, ready to look and to speak. While one is in use, loading it again gives the same one.
+
+    Args:
+        path: a model's folder, a checkpoint of stage 1 or 2, or a hub id; None: the model that comes with tvau.
+        backbone: the LVLM it belongs to: itself, a preset's file, a checkpoint folder or a hub id; None: the one that
+            the model names.
+        device: "cpu", "cuda", "cuda:1"; None: the GPU where there is one.
+
+    Raises:
+        CheckpointError: no such model, a damaged one, or of another LVLM.
+        BackboneError: its LVLM cannot be loaded.
+    """
+    name = found(MODEL if path is None else str(path))
+    device = device or _device()
+    stamps = [file.stat().st_mtime_ns for file in _files(Path(name))]
+    key = (str(Path(name).absolute()) if stamps else name, *stamps, backbone, device)
+    if (model := _loaded.get(key)) is None:
+        model = read(name, backbone, device)
+        _loaded[key] = model
+    return model
+
+
+def read(name: str, backbone: str | VideoLVLM | None, device: str) -> Model:
+    """As `load`, anew and for nobody else."""
+    if Path(name).exists() or Path(name).suffix or len(Path(name).parts) != 2:
+        return Model(restore(name, backbone).to(device))
+    try:
+        return Model.from_pretrained(name, local_files_only=not hub_answers(), backbone=backbone, device=device)
+    except (HfHubHTTPError, OSError) as error:
+        raise CheckpointError(
+            f"{name} is neither a checkpoint nor a model's folder here, and no model within reach on the hub "
+            f"({str(error).strip().splitlines()[0]})"
+        ) from error
+
+
+def _files(path: Path) -> list[Path]:
+    return [each for each in (path, path / CONFIG_NAME, path / SAFETENSORS_SINGLE_FILE) if each.exists()]
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"

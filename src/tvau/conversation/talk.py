@@ -1,0 +1,289 @@
+"""A video that is looked at, and the conversation about it.
+
+A video is looked at once, window by window, at constant memory. A conversation is had about one window of it: that with
+the highest score, or that of an event. What the vision tower saw there is kept, and each turn costs its own tokens.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import PIL.Image
+import torch
+from lightning.fabric.utilities import move_data_to_device
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from tvau.backbones import Dialog
+from tvau.data.clips import padded_windows, window_around
+from tvau.data.module import collate
+from tvau.data.sources import Source, open_source
+from tvau.data.video import Video
+from tvau.errors import OptionError
+from tvau.events import Event
+from tvau.files import whole_folder
+from tvau.model import TVAU, Evidence
+from tvau.seen import Heatmaps, Seen
+from tvau.tasks.base import OURS, Task
+from tvau.tasks.maps import pictures, shown
+from tvau.types import Batch, Sample, Turn
+from tvau.viz.overlay import beside, heat, image_of, key_indices, score_curve
+from tvau.viz.predictions import Dialog as Said
+from tvau.viz.predictions import write_prediction
+
+SHOWN = 3  # key frames of a picture
+
+
+@dataclass(frozen=True)
+class View:
+    """How a video is looked at.
+
+    Attributes:
+        stride: distance between sampled frames, in frames of the source.
+        frames: of a window.
+        hop: distance between the starts of windows, in sampled frames; None: `frames`, no overlap.
+        size: (height, width) to which frames are made small; None: as they come.
+        fps: frames a second where the source does not say it.
+        most: tokens that an answer has at most.
+    """
+
+    stride: int = 1
+    frames: int = 16
+    hop: int | None = None
+    size: tuple[int, int] | None = (96, 160)
+    fps: float = 25.0
+    most: int = 48
+
+
+class Window(NamedTuple):
+    """A window that was looked at."""
+
+    batch: Batch
+    evidence: Evidence
+
+
+class Talk:
+    """A video that was looked at, and a conversation about it.
+
+    Attributes:
+        history: [(question, answer)] so far.
+        window: the frames of the source that the conversation is about, those of the window with the highest score.
+    """
+
+    def __init__(self, model: Task, source: Source, video: Video, view: View, windows: Sequence[Sequence[int]],
+                 seen: Seen, best: Window) -> None:  # fmt: skip
+        self.history: list[tuple[str, str]] = []
+        self.window = best.batch["frames"][0].tolist()
+        self._model, self._source, self._video, self._view = model, source, video, view
+        self._windows, self._seen, self._best = windows, seen, best
+        self._dialog: Dialog | None = None
+        self._speaking: Iterator[str] | None = None
+        self._parts: list[Talk] = []
+
+    # ---- what was seen ----
+
+    @property
+    def frames(self) -> NDArray[np.int64]:
+        """[N] the sampled frames of the source, 0-based, rising."""
+        return self._seen.frames
+
+    @property
+    def seconds(self) -> NDArray[np.float64]:
+        """[N] when they are shown, from the first frame of the source on."""
+        return self._video.seconds[self.frames]
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """[N] in [0, 1]. Raises DataError where the model has no heatmap decoder."""
+        return self._seen.scores
+
+    @property
+    def heatmap(self) -> Heatmaps:
+        """[N, H, W] in [0, 1], each enlarged when it is asked for: `len`, `shape`, `[i]`, `[a:b]`."""
+        return self._seen.heatmap
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """The events, in order; none where the model has no heatmap decoder."""
+        return self._seen.events(self._video.seconds) if self._seen.mapped else []
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of the source, the mean where the rate varies."""
+        return self._video.fps
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the source."""
+        return self._video.size
+
+    def picture(self, frame: int) -> NDArray[np.uint8]:
+        """A frame of the source in its own size, uint8 [H, W, 3]. Raises DataError for a number outside the video."""
+        return self._large.read([frame])[0].permute(1, 2, 0).numpy()
+
+    @cached_property
+    def _large(self) -> Video:
+        return open_source(self._source, fps=self._view.fps)
+
+    @property
+    def strange(self) -> float | None:
+        """How far the video is from the training, see `tvau.familiarity`; None: unknown."""
+        return float(np.median(self._seen.strange)) if self._seen.strange else None
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the video is so far from all that the model was trained on that nothing should be trusted."""
+        return self._seen.foreign
+
+    # ---- what is said ----
+
+    def ask(self, question: str) -> str:
+        """The answer to a question. Raises OptionError where the model speaks no words."""
+        return "".join(self.stream(question))
+
+    @torch.no_grad()
+    def stream(self, question: str) -> Iterator[str]:
+        """The answer in pieces that end between two words; what was said when somebody stops counts as the answer.
+
+        Raises:
+            OptionError: the model speaks no words (stage 1), or there is no question.
+        """
+        if not question.strip():
+            raise OptionError("an empty question: ask something, such as 'Is there any anomaly in the video?'")
+        if not self._model.speaks:
+            raise OptionError("a model of stage 1 speaks no words: load one of stage 2 (tvau.load() is one)")
+        if self._speaking is not None:
+            self._speaking.close()  # type: ignore[attr-defined]
+        self._speaking = self._answer(question)
+        return self._speaking
+
+    @torch.no_grad()
+    def _answer(self, question: str) -> Iterator[str]:
+        said = ""
+        backbone = self._model.model.backbone
+        self._dialog = self._asked(question)
+        try:
+            for piece in backbone.stream(self._dialog, self._view.most):
+                said += piece
+                yield piece
+        finally:
+            self.history.append((question, said))
+
+    def _asked(self, question: str) -> Dialog:
+        """The dialog with one more question fed."""
+        model: TVAU = self._model.model
+        if self._dialog is not None:
+            model.backbone.ask(self._dialog, [question])
+            return self._dialog
+        batch, seen = self._best
+        inputs = model.prepare(batch, [[Turn(task="", question=question, answer="")]])
+        return model.backbone.start(inputs, seen.vision, seen.prompts)
+
+    # ---- parts of it ----
+
+    def about(self, event: Event) -> "Talk":
+        """The same on the event's own window: around its middle, or around its key frame where it is longer."""
+        window = self._view.frames * self._view.stride
+        middle = (event.start + event.end) / 2 if event.end - event.start < window else event.key
+        return self._part(middle)
+
+    def at(self, x: float, y: float, frame: int) -> "Talk":
+        """The same on the window around a frame; where a target of an event lies at the point, about that event.
+
+        Args:
+            x, y: pixels of the source.
+            frame: of the source, 0-based.
+
+        Raises:
+            OptionError: a point outside the picture, or a frame outside the video.
+        """
+        height, width = self.size
+        if not (0 <= x < width and 0 <= y < height and 0 <= frame < self._video.frames):
+            raise OptionError(
+                f"({x}, {y}) in frame {frame}: expected x in 0..{width - 1}, y in 0..{height - 1} and a frame in "
+                f"0..{self._video.frames - 1}"
+            )
+        return self._part(frame)
+
+    def _part(self, middle: float) -> "Talk":
+        window = window_around(middle, self._video.frames, self._view.frames, self._view.stride)
+        part = look(self._model, self._source, self._video, self._view, [window], quiet=True)
+        self._parts.append(part)
+        return part
+
+    # ---- what is left of it ----
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes what `tvau predict` writes, with the questions that were asked; returns the folder.
+
+        Raises:
+            OptionError: the folder holds something else, which would be lost.
+            OSError: it cannot be written to.
+        """
+        folder = Path(folder)
+        if folder.exists() and not (folder / "summary.json").exists() and (folder.is_file() or any(folder.iterdir())):
+            raise OptionError(f"{folder} holds other files, which would be lost: name a folder that is new or empty")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        asked = [talk for talk in (self, *self._parts) if talk.history]
+        said = [Said(frames=[talk.window[0], talk.window[-1]], turns=talk.turns) for talk in asked]
+        known = [dialog["frames"] for dialog in said]
+        said += [Said(frames=span, turns=[]) for w in self._windows if (span := [w[0], w[-1]]) not in known]
+        seen = self._seen
+        with whole_folder(folder) as temporary, open_source(self._source, fps=self._view.fps) as video:
+            write_prediction(
+                temporary, video, sorted(said, key=lambda one: one["frames"]), pictures(seen), strange=seen.strange,
+            )  # fmt: skip
+        return folder
+
+    @property
+    def turns(self) -> list[Turn]:
+        """The history as turns."""
+        return [Turn(task="", question=question, answer=answer) for question, answer in self.history]
+
+    def show(self) -> PIL.Image.Image:
+        """Key frames with the heatmap over them, and below them the scores; a notebook shows the picture."""
+        keys = [int(np.searchsorted(self.frames, event.key)) for event in self.events[:SHOWN]]
+        keys = sorted(keys) or key_indices(len(self.frames), SHOWN)
+        images = [self.picture(int(self.frames[at])) for at in keys]
+        if not self._seen.mapped:
+            return PIL.Image.fromarray(beside(images))
+        row = beside([heat(picture, self.heatmap[at]) for picture, at in zip(images, keys, strict=True)])
+        curve = image_of(score_curve(self.frames, {"score": self.scores}))
+        large = PIL.Image.fromarray(row).resize((curve.shape[1], round(curve.shape[1] * row.shape[0] / row.shape[1])))
+        return PIL.Image.fromarray(np.concatenate([np.asarray(large), curve]))
+
+
+@torch.no_grad()
+def look(
+    model: Task, source: Source, video: Video, view: View, windows: Sequence[Sequence[int]] = (), quiet: bool = False
+) -> Talk:
+    """Looks at windows of a video, all of them where none are named, and opens the conversation.
+
+    Args:
+        quiet: without a bar and without the warning of foreign video.
+    """
+    windows = windows or padded_windows(video.frames, view.frames, view.stride, view.hop)
+    seen, best = Seen(model.rules.get(OURS)), None
+    highest = -1.0
+    for window in tqdm(windows, "looking", leave=False, disable=True if quiet else None):
+        sample = Sample(video=video.read(window), frames=torch.tensor(list(window)), fps=video.fps,
+                        name=video.path.stem, turns=[])  # fmt: skip
+        batch = move_data_to_device(collate([sample]), model.device)
+        evidence = model.model.glance(batch)
+        outputs: dict[str, Any] = shown(evidence, batch)
+        seen.add(window, batch["video"].shape[-2:], outputs)
+        score = 0.0 if outputs["scores"] is None else float(outputs["scores"].max())
+        if score > highest:
+            highest, best = score, Window(batch, evidence)
+    assert best is not None
+    talk = Talk(model, source, video, view, windows, seen, best)
+    if talk.foreign and not quiet:
+        warnings.warn(
+            f"{video.path.name} is far from all that the model was trained on ({talk.strange:.1f} times as far as its "
+            "own validation clips): do not trust what is marked and said.", stacklevel=3,
+        )  # fmt: skip
+    return talk

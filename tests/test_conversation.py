@@ -1,0 +1,198 @@
+"""A video as events and answers, in Python."""
+
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+import tvau
+from tiny import stage_one, store
+from tvau.backbones import Qwen25VL
+from tvau.conversation import Model
+from tvau.errors import CheckpointError, DataError, OptionError
+from tvau.tasks import DialogTask
+from tvau.types import Batch
+from tvau.world import BENCHMARK, write
+from writers import write_frames, write_video
+
+JUDGE, DESCRIBE, MOVE = "Is there any anomaly in the video?", "Describe the anomaly.", "How does it move?"
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """The model that comes with tvau."""
+    return tvau.load()
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn video with something abnormal."""
+    folder = tmp_path_factory.mktemp("street")
+    write(folder, {"in_distribution": 2}, seed=5, progress=False, splits=BENCHMARK)
+    return next(folder.glob("Scene*/abnormal*.mp4"))
+
+
+def test_a_loaded_model_is_loaded_once_and_nothing_heavy_before(model: Model) -> None:
+    assert tvau.load() is model
+    code = "import sys, tvau; print(any(m in sys.modules for m in ('torch', 'numpy', 'transformers')))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "False"
+
+
+def test_a_conversation_says_what_the_composed_model_says(model: Model, street: Path) -> None:
+    talk = model.open(street, stride=2)
+    batch: Batch = {
+        "video": talk._video.read(talk.window)[None], "frames": torch.tensor([talk.window]), "fps": [talk.fps],
+        "name": ["street"], "turns": [[]],
+    }  # fmt: skip
+    ((first, second),), heatmaps = model.tvau.converse(batch, [[JUDGE, MOVE]], 48)
+    assert [talk.ask(JUDGE), "".join(talk.stream(MOVE))] == [first, second]
+    assert talk.history == [(JUDGE, first), (MOVE, second)]
+    assert heatmaps is not None
+    own = np.searchsorted(talk.frames, talk.window)
+    np.testing.assert_allclose(np.stack([talk.heatmap[int(at)] for at in own]), heatmaps[0], atol=1e-5)
+    assert len(talk.frames) == len(talk.seconds) == len(talk.scores) == len(talk.heatmap)
+    assert talk.window[0] <= talk.frames[talk.scores.argmax()] <= talk.window[-1]
+
+
+def test_an_answer_comes_word_by_word_and_may_be_cut_off(model: Model, street: Path) -> None:
+    talk = model.open(street, stride=2)
+    pieces = list(talk.stream(JUDGE))
+    assert len(pieces) > 2
+    assert all(piece.strip() and " " not in piece.strip() for piece in pieces)
+    speaking = talk.stream(DESCRIBE)
+    first = next(speaking)
+    assert talk.ask(MOVE)  # the answer before ends where nobody listened any longer
+    assert [answer for _, answer in talk.history][1] == first
+
+
+def test_an_event_converses_on_its_own_window(model: Model, street: Path) -> None:
+    talk = model.open(street, stride=1)
+    (event, *_) = talk.events
+    part = talk.about(event)
+    assert part.frames.tolist() == part.window
+    assert part.window[0] <= event.key <= part.window[-1] or part.window[0] <= event.start
+    assert part.ask(JUDGE)
+    assert talk.history == []
+    with pytest.raises(OptionError, match="expected x in"):
+        talk.at(-1, 0, 0)
+    height, width = talk.size
+    assert 30 in talk.at(width - 1, height - 1, 30).window
+
+
+def test_what_is_saved_holds_what_was_said(model: Model, street: Path, tmp_path: Path) -> None:
+    talk = model.open(street, stride=2)
+    answer, other = talk.ask(JUDGE), talk.at(5, 5, 3).ask(MOVE)
+    folder = talk.save(tmp_path / "out")
+    assert {"index.html", "overlay.mp4", "scores.csv", "summary.json"} <= {path.name for path in folder.iterdir()}
+    text = (folder / "dialog.txt").read_text()
+    assert f"Q: {JUDGE}\n  A: {answer}" in text
+    assert f"Q: {MOVE}\n  A: {other}" in text
+    assert isinstance(talk.show(), PIL.Image.Image)
+    assert talk.save(folder) == folder  # over what it wrote itself
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    with pytest.raises(OptionError, match="which would be lost"):
+        talk.save(tmp_path / "mine")
+
+
+# ---- sources ----
+
+
+def test_an_array_is_the_folder_of_its_pictures(model: Model, tmp_path: Path) -> None:
+    folder = write_frames(tmp_path / "f", range(0, 200, 10), (96, 160), "{:03d}.png")
+    gray = np.stack([np.asarray(PIL.Image.open(file)) for file in sorted(folder.iterdir())])
+    expected = model.open(folder, fps=5, quiet=True)
+    for pictures in (gray, np.repeat(gray[..., None], 3, -1), torch.from_numpy(gray), list(gray)):
+        talk = model.open(pictures, fps=5, quiet=True)
+        assert (talk.scores == expected.scores).all()
+        assert (talk.seconds == expected.seconds).all()
+
+
+@pytest.mark.parametrize(
+    ("pictures", "said"),
+    [
+        (np.zeros((4, 8, 8, 3), np.float32), r"float32 \[4, 8, 8, 3\]; expected pictures as uint8"),
+        (np.zeros((4, 3, 8, 8), np.uint8), "move the colours to the end"),
+        (np.zeros((8, 8), np.uint8), r"uint8 \[N, H, W, 3\]"),
+        (np.zeros((0, 8, 8, 3), np.uint8), "there is no picture in it"),
+        ([np.zeros((4, 4), np.uint8), np.zeros((4, 5), np.uint8)], "of one size"),
+        ([], "0 pictures"),
+    ],
+)
+def test_pictures_that_are_none(model: Model, pictures: np.ndarray, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        model.open(pictures)
+
+
+def test_one_frame_is_a_video(model: Model, tmp_path: Path) -> None:
+    talk = model.open(write_video(tmp_path / "one.mp4", frames=1), quiet=True)
+    assert talk.frames.tolist() == [0]
+    assert talk.heatmap.shape == (1, 96, 160)
+    assert talk.ask(JUDGE)
+    assert talk.show()
+    with pytest.raises(DataError, match="no such file"):
+        model.open(tmp_path / "absent.mp4")
+
+
+def test_foreign_video_is_said_to_be_so_once(model: Model) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (16, 96, 160, 3), dtype=np.uint8)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        talk = model.open(noise)
+        talk.at(0, 0, 0)
+    assert talk.foreign
+    assert ["do not trust" in str(one.message) for one in caught] == [True]
+
+
+# ---- a model as a folder ----
+
+
+def test_a_folder_is_the_checkpoint_bit_for_bit(model: Model, street: Path, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path / "model")
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {"README.md", "config.json", "model.safetensors"}
+    other = Model.from_pretrained(tmp_path / "model")
+    assert other is not model
+    own, again = model.open(street, stride=2), tvau.load(tmp_path / "model").open(street, stride=2)
+    assert (own.scores == again.scores).all()
+    assert (own.heatmap[:] == again.heatmap[:]).all()
+    assert [own.ask(q) for q in (JUDGE, MOVE)] == [again.ask(q) for q in (JUDGE, MOVE)]
+    third = Model.from_pretrained(tmp_path / "model")
+    third.save_pretrained(tmp_path / "third")
+    for name in ("config.json", "model.safetensors", "README.md"):
+        assert (tmp_path / "third" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
+
+
+def test_a_damaged_or_foreign_folder_is_refused(model: Model, checkpoint: Path, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-4] + b"\0\0\0\1")
+    with pytest.raises(CheckpointError, match="checksum of model"):
+        tvau.load(tmp_path)
+    weights.unlink()
+    with pytest.raises(CheckpointError, match="No such file"):
+        tvau.load(tmp_path)
+    with pytest.raises(CheckpointError, match="is it the checkpoint of an LVLM"):
+        tvau.load(checkpoint)
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        tvau.load(tmp_path / "absent.ckpt")
+    weights.write_bytes(whole)
+    with pytest.raises(CheckpointError, match="belongs to another backbone"):
+        tvau.load(tmp_path, backbone=str(checkpoint))
+
+
+def test_checkpoints_of_both_stages_name_their_lvlm(checkpoint: Path, tmp_path: Path) -> None:
+    first = stage_one(Qwen25VL(str(checkpoint), blocks=[1, 2]), tmp_path / "first.ckpt")
+    second = store(DialogTask(Qwen25VL(str(checkpoint), blocks=[1, 2]), heatmap=str(first)), tmp_path / "second.ckpt")
+    pictures = np.random.default_rng(0).integers(0, 256, (16, 32, 64, 3), dtype=np.uint8)
+    talks = [tvau.load(path).open(pictures, size="source", quiet=True) for path in (first, second)]
+    assert (talks[0].scores == talks[1].scores).all()
+    with pytest.raises(OptionError, match="stage 1 speaks no words"):
+        talks[0].ask(JUDGE)
+    assert isinstance(talks[1].ask(JUDGE), str)
