@@ -1,7 +1,7 @@
 """The contract between tvau and any video LVLM: one vision pass, anomaly prompts, and a dialog on one cache."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,24 +141,6 @@ class VideoLVLM(nn.Module, ABC):
             most: tokens of an answer, at most, without those of `begin`.
             begin: words with which each answer has to begin, see `say`; none: it begins as it likes.
         """
-
-    def stream(self, dialog: Dialog, most: int = 64, begin: Sequence[str] = ()) -> Iterator[str]:
-        """As `generate` for a dialog of one clip, in pieces that end between two words; joined they are the answer.
-
-        Whoever stops in the middle may go on with `ask`: what was said until then counts as the answer.
-        """
-        told, text = 0, self.generate(dialog, 0, begin)[0]
-        for _ in range(most):
-            tokens = len(dialog.said[0])
-            text = self.generate(dialog, 1)[0]
-            if len(dialog.said[0]) == tokens:
-                break
-            end = text.rfind(" ")  # the word behind it may go on
-            if end > told:
-                yield text[told:end]
-                told = end
-        if text[told:]:
-            yield text[told:]
 
     @abstractmethod
     def add_lora(self, rank: int, alpha: int, dropout: float = 0.0) -> None:

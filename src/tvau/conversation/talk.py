@@ -5,11 +5,11 @@ the highest score, or that of an event. What the vision tower saw there is kept,
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 import numpy as np
 import PIL.Image
@@ -18,7 +18,6 @@ from lightning.fabric.utilities import move_data_to_device
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from tvau.backbones import Dialog
 from tvau.data.clips import padded_windows, window_around
 from tvau.data.module import collate
 from tvau.data.sources import Source, open_source
@@ -26,11 +25,11 @@ from tvau.data.video import Video
 from tvau.errors import OptionError
 from tvau.events import Event
 from tvau.files import whole_folder
-from tvau.model import TVAU, Evidence
+from tvau.model import Conversation
 from tvau.seen import Heatmaps, Seen
 from tvau.tasks.base import OURS, Task
 from tvau.tasks.maps import pictures, shown
-from tvau.types import Batch, Sample, Turn
+from tvau.types import Sample, Turn
 from tvau.viz.overlay import beside, heat, image_of, key_indices, score_curve
 from tvau.viz.predictions import Dialog as Said
 from tvau.viz.predictions import write_prediction
@@ -59,29 +58,19 @@ class View:
     most: int = 48
 
 
-class Window(NamedTuple):
-    """A window that was looked at."""
-
-    batch: Batch
-    evidence: Evidence
-
-
 class Talk:
     """A video that was looked at, and a conversation about it.
 
     Attributes:
-        history: [(question, answer)] so far.
         window: the frames of the source that the conversation is about, those of the window with the highest score.
     """
 
     def __init__(self, model: Task, source: Source, video: Video, view: View, windows: Sequence[Sequence[int]],
-                 seen: Seen, best: Window) -> None:  # fmt: skip
-        self.history: list[tuple[str, str]] = []
+                 seen: Seen, best: Conversation) -> None:  # fmt: skip
         self.window = best.batch["frames"][0].tolist()
         self._model, self._source, self._video, self._view = model, source, video, view
-        self._windows, self._seen, self._best = windows, seen, best
-        self._dialog: Dialog | None = None
-        self._speaking: Iterator[str] | None = None
+        self._windows, self._seen, self._conversation = windows, seen, best
+        self._speaking: Generator[str, None, None] | None = None
         self._parts: list[Talk] = []
 
     # ---- what was seen ----
@@ -145,7 +134,6 @@ class Talk:
         """The answer to a question. Raises OptionError where the model speaks no words."""
         return "".join(self.stream(question))
 
-    @torch.no_grad()
     def stream(self, question: str) -> Iterator[str]:
         """The answer in pieces that end between two words; what was said when somebody stops counts as the answer.
 
@@ -157,31 +145,20 @@ class Talk:
         if not self._model.speaks:
             raise OptionError("a model of stage 1 speaks no words: load one of stage 2 (tvau.load() is one)")
         if self._speaking is not None:
-            self._speaking.close()  # type: ignore[attr-defined]
-        self._speaking = self._answer(question)
+            self._speaking.close()
+        self._speaking = words(self._conversation.stream([question], self._view.most))
         return self._speaking
 
-    @torch.no_grad()
-    def _answer(self, question: str) -> Iterator[str]:
-        said = ""
-        backbone = self._model.model.backbone
-        self._dialog = self._asked(question)
-        try:
-            for piece in backbone.stream(self._dialog, self._view.most):
-                said += piece
-                yield piece
-        finally:
-            self.history.append((question, said))
+    def flow(self) -> list[tuple[str, str]]:
+        """The paper's dialog flow: features and movement are asked for only where an anomaly was not denied."""
+        if not self._model.speaks:
+            raise OptionError("a model of stage 1 speaks no words: load one of stage 2 (tvau.load() is one)")
+        return self._conversation.flow(self._view.most)[0]
 
-    def _asked(self, question: str) -> Dialog:
-        """The dialog with one more question fed."""
-        model: TVAU = self._model.model
-        if self._dialog is not None:
-            model.backbone.ask(self._dialog, [question])
-            return self._dialog
-        batch, seen = self._best
-        inputs = model.prepare(batch, [[Turn(task="", question=question, answer="")]])
-        return model.backbone.start(inputs, seen.vision, seen.prompts)
+    @property
+    def history(self) -> list[tuple[str, str]]:
+        """[(question, answer)] so far."""
+        return self._conversation.history[0]
 
     # ---- parts of it ----
 
@@ -257,6 +234,20 @@ class Talk:
         return PIL.Image.fromarray(np.concatenate([np.asarray(large), curve]))
 
 
+def words(growing: Generator[list[str], None, None]) -> Generator[str, None, None]:
+    """The pieces of one answer that grows, each ending between two words; joined they are the answer."""
+    text, told = "", 0
+    try:
+        for (text,) in growing:
+            while (end := text.find(" ", told + 1)) > 0:  # the last word may go on
+                yield text[told:end]
+                told = end
+    finally:
+        growing.close()
+    if text[told:]:
+        yield text[told:]
+
+
 @torch.no_grad()
 def look(
     model: Task, source: Source, video: Video, view: View, windows: Sequence[Sequence[int]] = (), quiet: bool = False
@@ -278,7 +269,7 @@ def look(
         seen.add(window, batch["video"].shape[-2:], outputs)
         score = 0.0 if outputs["scores"] is None else float(outputs["scores"].max())
         if score > highest:
-            highest, best = score, Window(batch, evidence)
+            highest, best = score, Conversation(model.model, batch, evidence)
     assert best is not None
     talk = Talk(model, source, video, view, windows, seen, best)
     if talk.foreign and not quiet:
