@@ -11,10 +11,13 @@ import pytest
 import torch
 
 import tvau
+from serving import http, write_stream
 from tiny import stage_one, store
 from tvau.backbones import Qwen25VL
 from tvau.conversation import Model
+from tvau.conversation.focus import focused, target_at
 from tvau.errors import CheckpointError, DataError, OptionError
+from tvau.heatmap_decoder import Maps
 from tvau.tasks import DialogTask
 from tvau.types import Batch
 from tvau.world import BENCHMARK, write
@@ -85,6 +88,46 @@ def test_an_event_converses_on_its_own_window(model: Model, street: Path) -> Non
         talk.at(-1, 0, 0)
     height, width = talk.size
     assert 30 in talk.at(width - 1, height - 1, 30).window
+
+
+def test_a_point_asks_about_what_stands_there_and_nothing_else() -> None:
+    logit = torch.full((1, 2, 4, 8), -6.0)
+    logit[:, :, 1, 1], logit[:, :, 2, 6], logit[:, 0, 0, 0] = 5, 4, -9
+    maps = Maps(torch.stack([-logit / 2, logit / 2], 2), logit)
+    left, right = np.array([4, 4, 7, 7, 0.99]), np.array([24, 8, 27, 11, 0.98])
+    boxes = [
+        np.stack([left, right]),
+        np.stack([right + np.array([1, 0, 1, 0, 0])]),
+        np.zeros((0, 5)),
+        np.stack([left, right]),
+    ]
+    target = target_at(boxes, 0, 26, 9)
+    assert {at: box[0] for at, box in target.items()} == {0: 24, 1: 25, 3: 24}
+    assert target_at(boxes, 0, 15, 9) == {}
+    own = focused(maps, target, 4, (16, 32))
+    assert (own.logit[0, :, 2, 6] == 4).all()
+    assert own.logit[0, :, 1, 1].tolist() == [-9, -6]  # as calm as the calmest patch of its step
+    assert own.similar[0, :, 1, 1, 1].tolist() == [-4.5, -3]
+    assert (own.similar[0, :, :, 2, 6] == maps.similar[0, :, :, 2, 6]).all()
+
+
+def test_a_click_on_the_target_turns_the_conversation_to_it(model: Model, street: Path) -> None:
+    talk = model.open(street)
+    frame, found = next((frame, found) for frame, found in talk.events[0].boxes.items() if len(found))
+    x, y = (found[0, :2] + found[0, 2:4]) / 2
+    part = talk.at(x * talk.size[1] / 160, y * talk.size[0] / 96, frame)
+    assert frame in part.target
+    assert part.ask(JUDGE)
+    assert talk.at(0, 0, frame).target == {} or found[:, 0].min() < 1
+
+
+def test_a_stream_is_recorded_and_then_looked_at(model: Model, tmp_path: Path) -> None:
+    file = write_stream(tmp_path / "camera.ts", frames=40)
+    with http(file) as address:
+        talk = model.open(address, fps=5, seconds=1.2, quiet=True)
+    assert talk.frames.tolist() == [0, 1, 2, 3, 4, 5]
+    assert talk.size == (96, 160)
+    assert talk.heatmap.shape == (6, 96, 160)
 
 
 def test_what_is_saved_holds_what_was_said(model: Model, street: Path, tmp_path: Path) -> None:

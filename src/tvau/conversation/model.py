@@ -13,7 +13,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from tvau.backbones import VideoLVLM
 from tvau.backbones.checkpoint import hub_answers
 from tvau.conversation.talk import Talk, View, look
-from tvau.data.sources import Source, open_source
+from tvau.data.sources import Source, open_source, record
 from tvau.errors import CheckpointError
 from tvau.model import TVAU
 from tvau.shipped import MODEL, found
@@ -53,18 +53,20 @@ class Model(ModelHubMixin):
         size: tuple[int, int] | Literal["source"] | None = None,
         fps: float = 25.0,
         most: int = 48,
+        seconds: float = 30.0,
         quiet: bool = False,
     ) -> Talk:
         """Looks at a video, once, and opens a conversation about it.
 
         Args:
-            source: a video file, a folder of frames, or uint8 pictures [N, H, W, 3] or [N, H, W].
+            source: a video file, a folder of frames, uint8 pictures [N, H, W, 3] or [N, H, W], or a stream's address.
             stride: look at every so many-th frame. Choose it so that a window lasts a few seconds.
             frames: of a window; None: as in the training, else 16.
             hop: sampled frames between the starts of windows; None: they do not overlap.
             size: (height, width) to which frames are made small; None: as in the training, else 96x160; "source": not.
             fps: frames a second where the source does not say it.
             most: tokens that an answer has at most.
+            seconds: of a stream: it is recorded for so long, at `fps`, before it is looked at. See `tvau watch`.
             quiet: without a bar and without the warning of video that is far from the training.
 
         Raises:
@@ -74,6 +76,8 @@ class Model(ModelHubMixin):
         data = self.task.data
         small = None if size == "source" else size or tuple(data.get("size") or (96, 160))
         view = View(stride, frames or int(data.get("frames") or 16), hop, small, fps, most)
+        if isinstance(source, str) and "://" in source:
+            source = record(source, seconds, fps)
         return look(self.task, source, open_source(source, view.size, fps), view, quiet=quiet)
 
     def _save_pretrained(self, save_directory: Path) -> None:

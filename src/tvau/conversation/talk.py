@@ -6,7 +6,7 @@ the highest score, or that of an event. What the vision tower saw there is kept,
 
 import warnings
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +18,7 @@ from lightning.fabric.utilities import move_data_to_device
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from tvau.conversation.focus import focused, target_at
 from tvau.data.clips import padded_windows, window_around
 from tvau.data.module import collate
 from tvau.data.sources import Source, open_source
@@ -25,7 +26,7 @@ from tvau.data.video import Video
 from tvau.errors import OptionError
 from tvau.events import Event
 from tvau.files import whole_folder
-from tvau.model import Conversation
+from tvau.model import TVAU, Conversation
 from tvau.seen import Heatmaps, Seen
 from tvau.tasks.base import OURS, Task
 from tvau.tasks.maps import pictures, shown
@@ -62,6 +63,7 @@ class Talk:
     """A video that was looked at, and a conversation about it.
 
     Attributes:
+        target: of what stands at a point, see `at`: its boxes by frame, pixels of the heatmap; else empty.
         window: the frames of the source that the conversation is about, those of the window with the highest score.
     """
 
@@ -72,6 +74,7 @@ class Talk:
         self._windows, self._seen, self._conversation = windows, seen, best
         self._speaking: Generator[str, None, None] | None = None
         self._parts: list[Talk] = []
+        self.target: dict[int, NDArray[np.float64]] = {}
 
     # ---- what was seen ----
 
@@ -169,7 +172,9 @@ class Talk:
         return self._part(middle)
 
     def at(self, x: float, y: float, frame: int) -> "Talk":
-        """The same on the window around a frame; where a target of an event lies at the point, about that event.
+        """The same on the window around a frame; where a box holds the point, about what stands in it and nothing else.
+
+        All that lies outside that target is calm in the maps by which the words are led; `target` has its boxes.
 
         Args:
             x, y: pixels of the source.
@@ -184,7 +189,25 @@ class Talk:
                 f"({x}, {y}) in frame {frame}: expected x in 0..{width - 1}, y in 0..{height - 1} and a frame in "
                 f"0..{self._video.frames - 1}"
             )
-        return self._part(frame)
+        part = self._part(frame)
+        part._aim(x * part._seen.size[1] / width, y * part._seen.size[0] / height, frame)
+        return part
+
+    @torch.no_grad()
+    def _aim(self, x: float, y: float, frame: int) -> None:
+        """Turns the conversation to what stands at a point, pixels of the heatmap."""
+        evidence, batch = self._conversation.evidence, self._conversation.batch
+        if evidence.maps is None:
+            return
+        places = [int(np.searchsorted(self.frames, each)) for each in self.window]
+        nearest = min(range(len(places)), key=lambda at: abs(self.window[at] - frame))
+        target = target_at([self._seen.boxes(place) for place in places], nearest, x, y)
+        if target:
+            self.target = {self.window[at]: box for at, box in target.items()}
+            model: TVAU = self._model.model
+            maps = focused(evidence.maps, target, len(places), self._seen.size)
+            aimed = replace(evidence, maps=maps, prompts=model.tell(maps, batch))
+            self._conversation = Conversation(model, batch, aimed)
 
     def _part(self, middle: float) -> "Talk":
         window = window_around(middle, self._video.frames, self._view.frames, self._view.stride)

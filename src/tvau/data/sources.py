@@ -1,6 +1,7 @@
 """Whatever somebody calls a video, behind the one interface of `tvau.data.video`: a path, or pictures in memory."""
 
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,9 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tvau.data.images import Image, Size, resize
+from tvau.data.stream import open_stream
 from tvau.data.video import FOLDER_FPS, Video, open_video
 from tvau.errors import DataError
 
+SMALL = (16, 16)  # a stream's pictures to look at are made of those to show, later
 Source = str | os.PathLike[str] | NDArray[np.uint8] | Tensor | Sequence[NDArray[np.uint8]]
 
 
@@ -48,6 +51,31 @@ class Pictures(Video):
             if picture.ndim == 2:
                 picture = np.repeat(picture[..., None], 3, axis=2)
             yield resize(np.array(picture), self.shape)
+
+
+def record(address: str, seconds: float, fps: float) -> NDArray[np.uint8]:
+    """The pictures that a stream shows from now on, [N, H, W, 3], in a file without a name that is mapped into memory.
+
+    Args:
+        address: see `tvau.data.stream`.
+        seconds: of the stream, at most; it may end before.
+        fps: pictures a second, evenly by the stream's own clock.
+
+    Raises:
+        DataError: nothing there, no video in it, or nothing came in time.
+    """
+    with tempfile.TemporaryFile() as file, open_stream(address, fps, SMALL, 256, reconnects=0) as stream:
+        shape: tuple[int, ...] = ()
+        for shot in stream:
+            if shot.seconds >= seconds:
+                break
+            file.write(shot.shown.tobytes())
+            shape = shot.shown.shape
+        file.flush()
+        count = file.tell() // max(int(np.prod(shape)), 1) if shape else 0
+        if not count:
+            raise DataError(f"{address}: no picture came within {seconds:g} s.")
+        return np.memmap(file, np.uint8, "r", shape=(count, *shape))
 
 
 def open_source(source: Source | Video, size: Size | None = None, fps: float | None = None) -> Video:
