@@ -15,6 +15,7 @@ from tvau.commands.figures import read_plan
 from tvau.data.video import open_video
 from tvau.language import FLOW
 from tvau.metrics.files import read_detections
+from tvau.tasks.checkpoints import read_checkpoint
 from tvau.verdict import yes_no
 
 SHIPPED = Path(__file__).parent.parent / "configs"
@@ -66,6 +67,19 @@ def test_stage_one_stores_the_decoder_alone(heatmap: Path) -> None:
     assert all(key.startswith(("model.text", "model.decoder.", "model.familiarity.")) for key in keys)
 
 
+def test_a_fit_ends_with_a_folder_of_its_best_model(heatmap: Path, dialog: Path) -> None:
+    for path in (heatmap, dialog.with_name("best.ckpt")):
+        folder = path.parent / "model"
+        assert {file.name for file in folder.iterdir()} == {"README.md", "config.json", "model.safetensors"}
+        own, expected = read_checkpoint(folder)["state_dict"], read_checkpoint(path)["state_dict"]
+        assert own.keys() == expected.keys()
+        assert all(torch.equal(own[key], expected[key]) for key in own)
+        config = json.loads((folder / "config.json").read_text())
+        assert (config["data"]["set"], config["data"]["name"]) == ("UBnormal", "world")
+        assert config["rules"]["tvau"]["events"]["on"] >= 0
+    assert config["options"]["heatmap"] == "model.safetensors"  # no path of this machine
+
+
 def test_stage_one_logs_losses_scores_and_pictures(heatmap: Path) -> None:
     log = heatmap.parent / "log"
     with (log / "csv" / "metrics.csv").open() as file:
@@ -76,8 +90,11 @@ def test_stage_one_logs_losses_scores_and_pictures(heatmap: Path) -> None:
 
 
 def test_stage_one_is_tested_beside_its_baseline(demo: Demo, heatmap: Path) -> None:
+    card = heatmap.parent / "model" / "README.md"
+    assert "Not tested yet" in card.read_text()
     demo("test", "heatmap", f"--ckpt_path={heatmap}")
     results = json.loads((heatmap.parent / "test.json").read_text())
+    assert f"| tvau | test | {results['tvau']['test']['frame']['micro_auc']:.3f} |" in card.read_text()
     assert set(results) == {"tvau", "median difference"}
     rules = stored(heatmap)["rules"]  # chosen on validation
     for method, splits in results.items():

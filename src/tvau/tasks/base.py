@@ -20,7 +20,8 @@ from tvau.errors import CheckpointError, OptionError
 from tvau.files import whole
 from tvau.metrics.boxes import MapRule
 from tvau.metrics.intervals import DRAWS, take_samples
-from tvau.tasks.checkpoints import CheckpointFiles, check_identity, identity, rules_of
+from tvau.tasks.checkpoints import CheckpointFiles, check_identity, identity, read_checkpoint, rules_of
+from tvau.tasks.folders import add_figures
 from tvau.tasks.resume import MetricsLogger
 from tvau.tasks.sharded import clip, shard
 from tvau.tasks.steps import WholeSteps
@@ -233,6 +234,8 @@ class Task(WholeSteps):
         with whole(self.folder / DRAWS) as temporary:
             arrays: dict[str, Any] = {key: np.array(own, np.float32) for key, own in samples.items()}
             np.savez_compressed(temporary, **arrays)
+        if (tested := getattr(self.trainer, "ckpt_path", None)) and Path(tested).exists():
+            add_figures(self.folder / "model", read_checkpoint(tested), results)
         self.print(f"{score_table(results)}\n\nresults: {self.folder / 'test.json'}")
 
 

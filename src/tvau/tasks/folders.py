@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -42,6 +43,17 @@ def write_model(checkpoint: Mapping[str, Any], folder: Path, results: Mapping[st
     for name, text in ((CONFIG_NAME, json.dumps(config, indent=2)), ("README.md", card(checkpoint, results))):
         with whole(folder / name) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def add_figures(folder: Path, checkpoint: Mapping[str, Any], results: Mapping[str, Any]) -> None:
+    """Puts the figures of a test into the card of a model's folder; only where the same weights were tested."""
+    if not (folder / CONFIG_NAME).is_file():
+        return
+    own, tested = read_folder(folder), checkpoint["state_dict"]
+    state = own["state_dict"]
+    if state.keys() == tested.keys() and all(torch.equal(state[key], tested[key]) for key in state):
+        with whole(folder / "README.md") as temporary:
+            temporary.write_text(card(own, results) + "\n", encoding="utf-8")
 
 
 def read_folder(folder: Path) -> dict[str, Any]:
