@@ -25,6 +25,7 @@ class Turn(TypedDict):
     task: str  # judgement, target, trajectory, environment, or a pretraining kind such as "count"
     question: str
     answer: str  # the reference; "" where there is none, as in predict
+    disagrees: NotRequired[list[str]]  # what the answer says of the event otherwise than those before it (predict only)
     about: NotRequired[int]  # id of the one object that is asked about, 0 for none (pretraining only)
 
 

@@ -16,7 +16,7 @@ from tvau.language import ENVIRONMENT, FLOW, JUDGEMENT, TRAJECTORY, Target, judg
 from tvau.model import TVAU, Conversation
 from tvau.tasks import DialogTask
 from tvau.tasks.checkpoints import made_of, read_checkpoint
-from tvau.tasks.dialog import load
+from tvau.tasks.dialog import load, told
 from tvau.types import select
 
 
@@ -108,6 +108,14 @@ def test_answers_come_token_by_token_and_what_is_stopped_was_said(lvlm: Qwen25VL
     words.close()
     assert stopped.history == [[("Where?", own)] for own in said]
     assert stopped.ask(["Who?"] * 2, most=1) != [""] * 2  # it can be asked on
+
+
+def test_an_answer_that_disagrees_with_those_before_it_says_so() -> None:
+    said = [
+        (JUDGEMENT, "Yes, a dog is running, at the center."), (FLOW[1], "A person is running."),
+        (TRAJECTORY, "It stays at the center."),
+    ]  # fmt: skip
+    assert [turn.get("disagrees", []) for turn in told(said)] == [[], ["class: dog at first, then person"], []]
 
 
 def test_grounded_needs_maps(lvlm: Qwen25VL) -> None:

@@ -59,6 +59,12 @@ def test_without_heatmaps_there_is_no_column_of_zeros(source: Path, out: Path) -
     assert "<video" not in (out / "index.html").read_text()
 
 
+def test_a_disagreement_is_shown(source: Path, out: Path) -> None:
+    other: Turn = {**ANSWER, "answer": "A cat.", "disagrees": ["class: dog at first, then cat"]}
+    write_prediction(out, source, [{"frames": [0, 20], "turns": [ANSWER, other]}], fps=5)
+    assert (out / "index.html").read_text().count("Not as before: class: dog at first, then cat") == 1
+
+
 def test_overlay_has_every_frame_and_heat_between_the_sampled_ones(source: Path, out: Path) -> None:
     write(source, out, [0, 10, 20], [0.0, 1.0, 0.0])
     with open_video(out / "overlay.mp4") as video:

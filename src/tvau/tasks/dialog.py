@@ -13,7 +13,7 @@ from tvau.backbones import VideoLVLM
 from tvau.errors import CheckpointError, DataError, OptionError
 from tvau.familiarity import FOREIGN
 from tvau.judge import Judge
-from tvau.language import NORMAL, Target, placed, trajectory
+from tvau.language import NORMAL, Target, disagreements, placed, trajectory
 from tvau.metrics import TextScores
 from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.motion import answer_rows
@@ -273,8 +273,7 @@ class DialogTask(Task):
             talk.flow(self.most)
         for question in self.questions or ():
             talk.ask([question] * len(batch["name"]), self.most)
-        turns = [[{"task": "", "question": q, "answer": a} for q, a in own] for own in talk.history]
-        return {**shown(talk.evidence, batch), "turns": turns}
+        return {**shown(talk.evidence, batch), "turns": [told(own) for own in talk.history]}
 
 
 class JudgedClips(RowMetric):
@@ -304,6 +303,16 @@ def sureness(talk: Conversation) -> list[dict[str, float]]:
         return [{} for _ in talk.history]
     pairs = zip(talk.verdicts.tolist(), talk.leans.tolist(), strict=True)
     return [{"yes_no_auc": verdict, "yes_logit_auc": lean} for verdict, lean in pairs]
+
+
+def told(history: Sequence[tuple[str, str]]) -> list[Turn]:
+    """(question, answer) of a dialog as turns; one that disagrees with those before it says in what."""
+    turns: list[Turn] = []
+    for at, (question, answer) in enumerate(history):
+        turns.append({"task": "", "question": question, "answer": answer})
+        if new := disagreements(history[: at + 1])[len(disagreements(history[:at])) :]:
+            turns[-1]["disagrees"] = new
+    return turns
 
 
 def map_answers(turns: Sequence[Turn], verdict: float, way: tuple[str, str, str]) -> list[str]:
