@@ -290,10 +290,10 @@ class Conversation:
         return self.dialog
 
     def _judge(self, dialog: Dialog, judged: Sequence[bool]) -> list[str]:
-        """Notes what leads to the first word of a judgement, and says which it has to be: Yes, No, "" for any."""
+        """Notes what leads to the first word of a judgement, and says which it has to be, "" for any."""
         leans = self.model.backbone.lean(dialog)
         judge = self.model.judge if self.model.grounded else None
         verdicts = leans if judge is None else judge(self.evidence.peaks, leans)
         self.leans, self.verdicts = leans, verdicts
-        words = ["Yes" if sure > 0 else "No" for sure in verdicts.tolist()]
+        words = ["Yes," if sure > 0 else "No," for sure in verdicts.tolist()]  # whole words, whatever follows
         return [word if own and judge is not None else "" for own, word in zip(judged, words, strict=True)]

@@ -43,7 +43,7 @@ def test_the_judge_says_the_first_word_and_the_lvlm_goes_on(lvlm: Qwen25VL, tmp_
     own.ask([JUDGEMENT] * 2, most=3)
     assert own.leans is not None
     close(own.verdicts, own.leans)  # type: ignore[arg-type]
-    for bias, word in ((99.0, "Yes"), (-99.0, "No")):
+    for bias, word in ((99.0, "Yes,"), (-99.0, "No,")):
         made = talk(lvlm, tmp_path)
         assert made.model.judge is not None
         made.model.judge.both.copy_(torch.tensor([1.0, 2.0, bias]))
@@ -63,7 +63,7 @@ def test_places_are_those_of_the_track_and_the_cache_has_heard_them(
     generate = lvlm.generate
 
     def speak(dialog: Any, most: int, begin: Any = ()) -> list[str]:
-        return generate(dialog, 0, [said] * 2 if begin[0] in ("Yes", "No") else begin)
+        return generate(dialog, 0, [said] * 2 if begin and begin[0] in ("Yes,", "No,") else begin)
 
     monkeypatch.setattr(lvlm, "generate", speak)
     ways = made.evidence.ways
