@@ -1,0 +1,140 @@
+"""The page as a visitor meets it: a real browser, a real video, the model that comes with tvau."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tvau.cli import main
+from tvau.ui.pictures import STRIP, overlaid, place, strip
+from tvau.world import BENCHMARK, write
+
+pytest.importorskip("gradio")
+playwright = pytest.importorskip("playwright.sync_api")
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine (apt-get install chromium)")
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An abnormal video of the synthetic world."""
+    folder = tmp_path_factory.mktemp("world")
+    write(folder, {"unseen_scenes": 2}, 7, splits=BENCHMARK, workers=1)
+    return next(path for path in sorted(folder.glob("Scene*/*.mp4")) if path.name.startswith("abnormal"))
+
+
+@pytest.fixture(scope="module")
+def address(drawn: Path) -> Iterator[str]:
+    """Where `tvau ui` answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tvau.cli", "ui", str(drawn), "--stride=6", f"--port={port}", "--most=1mb"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}) as run:
+        assert run.stdout is not None
+        line = run.stdout.readline()
+        assert f"http://127.0.0.1:{port}" in line, line
+        yield f"http://127.0.0.1:{port}"
+        run.terminate()
+        assert run.wait(30) == 128 + 15
+
+
+def picture(page: Any, name: str) -> np.ndarray[Any, Any]:
+    """What an image of the page shows."""
+    source = page.locator(f"#{name} img").get_attribute("src")
+    with urllib.request.urlopen(source) as answer:
+        return np.asarray(cv2.imdecode(np.frombuffer(answer.read(), np.uint8), cv2.IMREAD_COLOR))
+
+
+@needs_browser
+def test_a_visitor_uploads_looks_asks_and_takes_the_results(address: str, drawn: Path, tmp_path: Path) -> None:
+    expect = playwright.expect
+    expect.set_options(timeout=120_000)
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1400, "height": 1100})
+        outside: list[str] = []
+        page.on("request", lambda request: outside.append(request.url) if "127.0.0.1" not in request.url else None)
+        page.goto(address)
+        page.locator("#upload input[type=file]").set_input_files(str(drawn))
+        expect(page.locator("#status")).to_contain_text("highest score")
+        expect(page.locator("#picture img")).to_be_visible()
+        # an event leads to its key frame, and to a conversation of its own
+        expect(page.locator("#events label").nth(1)).to_contain_text("peak")
+        page.locator("#events label").nth(1).click()
+        expect(page.locator("#topic")).to_contain_text("event 1")
+        hot = picture(page, "picture")
+        # the slider acts at once: nothing reaches a threshold of 1, so the bare frame is left
+        page.locator("#threshold input[type=number]").fill("1")
+        page.locator("#threshold input[type=number]").press("Enter")
+        page.wait_for_function("old => document.querySelector('#picture img').src != old",
+                               arg=page.locator("#picture img").get_attribute("src"))  # fmt: skip
+        bare = picture(page, "picture")
+        assert bare.shape == hot.shape
+        assert np.abs(bare.astype(int) - hot).max() > 40
+        # a question of one's own, and the answer
+        page.locator("#question textarea").fill("Is there any anomaly in the video?")
+        page.locator("#question textarea").press("Enter")
+        expect(page.locator("#chat .bot").last).to_contain_text(re.compile("Yes|No"))
+        # a click on the strip jumps, a click on the picture asks about the target there
+        box = page.locator("#strip img").bounding_box()
+        page.mouse.click(box["x"] + 2, box["y"] + box["height"] / 2)
+        expect(page.locator("#frame input[type=number]")).to_have_value("0")
+        box = page.locator("#picture img").bounding_box()
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        expect(page.locator("#topic")).to_contain_text("the target at")
+        expect(page.locator("#chat .bot").last).to_contain_text(".")
+        # the results
+        page.locator("#write").click()
+        expect(page.locator("#download")).to_be_visible()
+        with page.expect_download() as download:
+            page.locator("#download").click()
+        download.value.save_as(tmp_path / "results.zip")
+        shutil.unpack_archive(tmp_path / "results.zip", tmp_path / "results")
+        assert {"index.html", "scores.csv", "dialog.json"} <= {path.name for path in (tmp_path / "results").iterdir()}
+        # a file that is no video
+        (tmp_path / "broken.mp4").write_bytes(b"no video" * 100)
+        page.locator("#upload input[type=file]").set_input_files(str(tmp_path / "broken.mp4"))
+        expect(page.locator("#status")).to_contain_text("broken.mp4")
+        if folder := os.environ.get("TVAU_SCREENSHOTS"):
+            page.screenshot(path=str(Path(folder) / "ui.png"), full_page=True)
+        assert not outside, f"the page asks others: {outside[:3]}"
+        browser.close()
+
+
+def test_threshold_and_opacity() -> None:
+    gray, heatmap = np.full((40, 60, 3), 90, np.uint8), np.zeros((40, 60), np.float32)
+    heatmap[:, 30:] = 0.8
+    np.testing.assert_array_equal(overlaid(gray, None, 0.1, 0.65), gray)
+    np.testing.assert_array_equal(overlaid(gray, heatmap, 0.9, 0.65), gray)
+    np.testing.assert_array_equal(overlaid(gray, heatmap, 0.1, 0.0), gray)
+    hot = overlaid(gray, heatmap, 0.1, 0.65).astype(int) - 90
+    half = overlaid(gray, heatmap, 0.1, 0.325).astype(int) - 90
+    assert not hot[:, :28].any()
+    assert np.abs(hot[:, 32:]).max() > 60
+    assert np.abs(2 * half - hot).max() <= 2
+
+
+def test_the_strip_shows_scores_events_and_the_frame_and_is_read_back() -> None:
+    scores = np.array([0.0, 1.0, 0.5, 0.0])
+    shown = strip(scores, [(1, 2)], now=3)
+    dark = (shown[:, :, 0] < 100).mean(0)  # share of each column that is filled
+    width = STRIP[1] // 4
+    np.testing.assert_allclose([dark[width * at + 50] for at in range(3)], [0, 1, 0.5], atol=0.06)
+    assert tuple(shown[0, 2 * width + 9]) != (255, 255, 255) == tuple(shown[0, 9])  # the event is shaded
+    assert [place(column, 4) for column in (0, width - 1, width, 4 * width - 1, 9999)] == [0, 0, 1, 3, 3]
+
+
+def test_what_cannot_be_opened_is_said(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"nothing\.mp4: no such video"):
+        main(["ui", str(tmp_path / "nothing.mp4")])
