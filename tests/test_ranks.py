@@ -15,8 +15,9 @@ RANKS = {
     "seen": 5, "viz": 5, "annotate": 5,
     "tasks": 6,
     "nano": 7, "conversation": 7,
-    "commands": 8,  # one of them writes nano's blueprint
-    "cli": 9,
+    "ui": 8,
+    "commands": 9,  # one of them writes nano's blueprint
+    "cli": 10,
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from tvau.signals import stoppable
 COMMANDS = {
     "demo": "see something within a minute: freshly drawn videos and what the shipped model says of them",
     "predict": "heatmaps, scores, events and a dialog for your videos",
+    "ui": "the same in the browser",
     "fit": "train stage 1, stage 2 or a baseline",
     "validate": "measure a checkpoint on the validation videos",
     "test": "measure a checkpoint on the test videos",

@@ -39,7 +39,17 @@ def address(drawn: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tvau.cli", "ui", str(drawn), "--stride=6", f"--port={port}", "--most=1mb"]
+    command = [
+        sys.executable,
+        "-m",
+        "tvau.cli",
+        "ui",
+        "--videos",
+        str(drawn),
+        "--stride=6",
+        f"--port={port}",
+        "--most=1mb",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}) as run:
         assert run.stdout is not None
         line = run.stdout.readline()
@@ -66,7 +76,7 @@ def test_a_visitor_uploads_looks_asks_and_takes_the_results(address: str, drawn:
         outside: list[str] = []
         page.on("request", lambda request: outside.append(request.url) if "127.0.0.1" not in request.url else None)
         page.goto(address)
-        page.locator("#upload input[type=file]").set_input_files(str(drawn))
+        page.locator("input[type=file]").set_input_files(str(drawn))
         expect(page.locator("#status")).to_contain_text("highest score")
         expect(page.locator("#picture img")).to_be_visible()
         # an event leads to its key frame, and to a conversation of its own
@@ -76,7 +86,7 @@ def test_a_visitor_uploads_looks_asks_and_takes_the_results(address: str, drawn:
         hot = picture(page, "picture")
         # the slider acts at once: nothing reaches a threshold of 1, so the bare frame is left
         page.locator("#threshold input[type=number]").fill("1")
-        page.locator("#threshold input[type=number]").press("Enter")
+        page.locator("#threshold input[type=number]").blur()
         page.wait_for_function("old => document.querySelector('#picture img').src != old",
                                arg=page.locator("#picture img").get_attribute("src"))  # fmt: skip
         bare = picture(page, "picture")
@@ -104,7 +114,7 @@ def test_a_visitor_uploads_looks_asks_and_takes_the_results(address: str, drawn:
         assert {"index.html", "scores.csv", "dialog.json"} <= {path.name for path in (tmp_path / "results").iterdir()}
         # a file that is no video
         (tmp_path / "broken.mp4").write_bytes(b"no video" * 100)
-        page.locator("#upload input[type=file]").set_input_files(str(tmp_path / "broken.mp4"))
+        page.locator("input[type=file]").set_input_files(str(tmp_path / "broken.mp4"))
         expect(page.locator("#status")).to_contain_text("broken.mp4")
         if folder := os.environ.get("TVAU_SCREENSHOTS"):
             page.screenshot(path=str(Path(folder) / "ui.png"), full_page=True)
@@ -113,15 +123,16 @@ def test_a_visitor_uploads_looks_asks_and_takes_the_results(address: str, drawn:
 
 
 def test_threshold_and_opacity() -> None:
-    gray, heatmap = np.full((40, 60, 3), 90, np.uint8), np.zeros((40, 60), np.float32)
-    heatmap[:, 30:] = 0.8
+    gray, heatmap = np.full((40, 640, 3), 90, np.uint8), np.zeros((4, 64), np.float32)
+    heatmap[:, 32:] = 0.8
     np.testing.assert_array_equal(overlaid(gray, None, 0.1, 0.65), gray)
+    assert overlaid(gray[:, :160], None, 0.1, 0.65).shape == (160, 640, 3)  # small ones are enlarged
     np.testing.assert_array_equal(overlaid(gray, heatmap, 0.9, 0.65), gray)
     np.testing.assert_array_equal(overlaid(gray, heatmap, 0.1, 0.0), gray)
     hot = overlaid(gray, heatmap, 0.1, 0.65).astype(int) - 90
     half = overlaid(gray, heatmap, 0.1, 0.325).astype(int) - 90
-    assert not hot[:, :28].any()
-    assert np.abs(hot[:, 32:]).max() > 60
+    assert not hot[:, :300].any()
+    assert np.abs(hot[:, 340:]).max() > 60
     assert np.abs(2 * half - hot).max() <= 2
 
 
@@ -137,4 +148,4 @@ def test_the_strip_shows_scores_events_and_the_frame_and_is_read_back() -> None:
 
 def test_what_cannot_be_opened_is_said(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"nothing\.mp4: no such video"):
-        main(["ui", str(tmp_path / "nothing.mp4")])
+        main(["ui", "--videos", str(tmp_path / "nothing.mp4")])

@@ -1,6 +1,7 @@
 """`tvau ui`: the web page."""
 
 from pathlib import Path
+from threading import Event
 
 from tvau.errors import OptionError
 
@@ -55,4 +56,7 @@ def ui(
     except OSError as error:
         raise OptionError(f"{host}:{port} cannot be opened ({error}); choose another --port") from error
     print(f"tvau: http://{host}:{blocks.server_port}  (Ctrl-C ends it)", flush=True)
-    blocks.block_thread()
+    try:
+        Event().wait()
+    finally:
+        blocks.close()

@@ -16,7 +16,7 @@ import gradio as gr
 from tvau.conversation import Model, Talk
 from tvau.errors import TvauError
 from tvau.language import FLOW
-from tvau.ui.pictures import Image, overlaid, place, spans, strip
+from tvau.ui.pictures import Image, enlargement, overlaid, place, spans, strip
 
 WHOLE = "the whole video"
 Chat = list[dict[str, str]]
@@ -57,9 +57,14 @@ def page(model: Model, videos: Sequence[Path] = (), stride: int = 1) -> gr.Block
             with gr.Column(scale=3):
                 with gr.Row():
                     chosen = gr.Dropdown([*choices], value=None, label="Video", visible=bool(choices), elem_id="chosen")
-                    upload = gr.File(label="Your video", file_types=["video"], height=90, elem_id="upload")
+                    upload = gr.UploadButton("Upload a video", file_types=["video"], elem_id="upload")
                 status = gr.Markdown("Choose a video.", elem_id="status")
-                picture = gr.Image(label="Click on a target to ask about it", interactive=False, elem_id="picture")
+                picture = gr.Image(
+                    label="Click on a target to ask about it",
+                    interactive=False,
+                    elem_id="picture",
+                    buttons=["fullscreen"],
+                )
                 scores = gr.Image(show_label=False, interactive=False, height=72, elem_id="strip", buttons=[])
                 frame = gr.Slider(0, 1, 0, step=1, label="Frame", elem_id="frame", interactive=True)
                 events = gr.Radio([], label="Events", elem_id="events")
@@ -72,7 +77,7 @@ def page(model: Model, videos: Sequence[Path] = (), stride: int = 1) -> gr.Block
                 film = gr.Video(label="With its heatmap", visible=False, elem_id="film")
             with gr.Column(scale=2):
                 topic = gr.Markdown(elem_id="topic")
-                chat = gr.Chatbot(label="Conversation", height=560, elem_id="chat")
+                chat = gr.Chatbot(label="Conversation", height=560, elem_id="chat", buttons=["copy_all"])
                 question = gr.Textbox(placeholder="Ask about the video", show_label=False, elem_id="question")
                 with gr.Row():
                     usual = [gr.Button(each, size="sm") for each in FLOW]
@@ -130,7 +135,7 @@ def page(model: Model, videos: Sequence[Path] = (), stride: int = 1) -> gr.Block
             if own is None:
                 yield (gr.skip(),) * 3
                 return
-            x, y = event.index
+            x, y = (side // enlargement(own.talk.size[1]) for side in event.index)
             own.about = own.talk.at(x, y, int(now))
             where = about(f"the target at ({x}, {y}) in frame {int(now)}")
             for said in answer(own, FLOW[1]):

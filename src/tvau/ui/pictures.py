@@ -10,11 +10,12 @@ from tvau.events import Event
 from tvau.viz.overlay import OPACITY, Image, heat
 
 STRIP = (72, 960)  # height and width of the strip of scores
+WIDE = 640  # smaller pictures are shown enlarged
 INK, PALE, EVENT, NOW = (60, 60, 60), (236, 236, 236), (250, 214, 165), (0, 90, 160)
 
 
 def overlaid(picture: Image, heatmap: NDArray[np.floating] | None, threshold: float, opacity: float) -> Image:
-    """A frame with its heatmap over it.
+    """A frame with its heatmap over it, `enlargement` times as large as it is.
 
     Args:
         picture: uint8 [H, W, 3].
@@ -22,11 +23,17 @@ def overlaid(picture: Image, heatmap: NDArray[np.floating] | None, threshold: fl
         threshold: lower scores are left out.
         opacity: of the highest score, in [0, 1].
     """
+    picture = cv2.resize(picture, None, fx=(times := enlargement(picture.shape[1])), fy=times).astype(np.uint8)
     if heatmap is None:
         return picture
     hot = heat(picture, np.where(heatmap >= threshold, heatmap, 0))
     share = min(opacity / OPACITY, 1)
     return np.asarray(cv2.addWeighted(hot, share, picture, 1 - share, 0), np.uint8)
+
+
+def enlargement(width: int) -> int:
+    """How many times as large a picture is shown."""
+    return max(1, round(WIDE / width))
 
 
 def strip(scores: NDArray[np.floating], events: Sequence[tuple[int, int]], now: int) -> Image:
