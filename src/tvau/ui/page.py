@@ -94,7 +94,8 @@ def page(model: Model, videos: Sequence[Path] = (), stride: int = 1) -> gr.Block
             try:
                 talk = model.open(path, stride=stride, quiet=False)
             except TvauError as error:
-                yield None, f"**{error}**", None, None, gr.skip(), gr.Radio([], label="Events"), [], ""
+                said = str(error).replace(str(path), Path(path).name)  # its owner knows an upload by its own name
+                yield None, f"**{said}**", None, None, gr.skip(), gr.Radio([], label="Events"), [], ""
                 return
             own = Session(talk, talk)
             first = talk.events[0].key if talk.events else int(talk.frames[len(talk.frames) // 2])
