@@ -117,7 +117,7 @@ def test_a_checkpoint_of_stage_one_gives_heatmaps_without_words(demo: Demo, tmp_
     demo.main("predict", "videos/v0.mp4", *words, "--out", str(tmp_path))
     assert {path.name for path in (tmp_path / "v0").iterdir()} == FILES
     assert "What was said" not in (tmp_path / "v0" / "index.html").read_text()
-    with pytest.raises(SystemExit, match=r"first\.ckpt is of stage 1 and speaks no words: leave --questions out"):
+    with pytest.raises(SystemExit, match=r"first\.ckpt speaks no words: leave --questions out"):
         demo.main("predict", "videos", *words, "--questions", "Who?")
 
 
