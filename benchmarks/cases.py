@@ -31,7 +31,7 @@ WIDTH, PANEL, HEAD, CURVE = (
     46,
 )  # pixels: the picture, the words beside it, the line above, the curve below
 PAUSE = 6  # a clip's last frame stays this much longer than the others
-PAPER, INK, SOFT, HEAT, TRUTH = "#ffffff", "#1c2226", "#6a777e", "#d7301f", "#1b95ad"
+PAPER, INK, SOFT, HEAT, TRUTH = "#ffffff", "#1c2226", "#6a777e", "#1f7a76", "#b0187e"
 LEAST, STEP = 20, 6  # of the quality of WebP
 
 
@@ -46,7 +46,7 @@ def frames(case: Case) -> list[Image.Image]:
     page = Image.new("RGB", (WIDTH + PANEL, HEAD + height + CURVE), PAPER)
     draw = ImageDraw.Draw(page)
     draw.text((10, 8), case.why, INK, font(14, bold=True))
-    draw.text((WIDTH + PANEL - 10, 10), "red: the model; blue: the truth", SOFT, font(11), anchor="ra")
+    draw.text((WIDTH + PANEL - 10, 10), "violet to yellow: the model; magenta: the truth", SOFT, font(11), anchor="ra")
     y = HEAD
     for turn in case.turns:
         lines = list(words(*turn))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tvau.errors import DataError
-from tvau.viz import overlay
+from tvau.viz import marks, overlay
 
 
 @pytest.fixture
@@ -10,17 +10,34 @@ def picture() -> np.ndarray:
     return np.full((24, 40, 3), 120, np.uint8)
 
 
-def test_heat_leaves_quiet_places_and_reddens_hot_ones(picture: np.ndarray) -> None:
+def test_heat_leaves_quiet_places_and_yellows_hot_ones(picture: np.ndarray) -> None:
     heatmap = np.zeros((3, 5), np.float32)
     heatmap[1, 4] = 1
-    result = overlay.heat(picture, heatmap)
+    result = overlay.heat(picture, heatmap, marked=None)
     assert result.shape == picture.shape
     assert result.dtype == np.uint8
     assert (result[:, :20] == 120).all()
-    red, green, blue = result[12, -1].astype(int)
-    assert red > 180
-    assert green < 80
+    red, green, blue = result[12, -2].astype(int)
+    assert min(red, green) > 180
     assert blue < 80
+
+
+def test_heat_grows_lighter_in_gray_too_so_that_print_shows_its_order() -> None:
+    dark = np.full((4, 4, 3), 20, np.uint8)
+    grays = [overlay.heat(dark, np.full((1, 1), s), marked=None)[0, 0] @ [0.299, 0.587, 0.114] for s in (0.3, 0.6, 1)]
+    assert grays[0] + 20 < grays[1] < grays[2] - 20
+
+
+def test_what_is_marked_has_a_light_outline_with_a_dark_edge(picture: np.ndarray) -> None:
+    heatmap = np.zeros((24, 40))
+    heatmap[6:16, 10:30] = 0.6
+    plain, marked = (overlay.heat(picture, heatmap, level) for level in (None, 0.5))
+    changed = (plain != marked).any(2)
+    assert changed[6:16, 10].all()
+    assert not changed[9:13, 14:26].any()  # the inside is as it was
+    for colour in (marks.LIGHT, marks.DARK):
+        assert (marked[changed] == colour).all(1).any()
+    assert (overlay.heat(picture, heatmap, 0.7) == plain).all()
 
 
 def test_heat_can_be_drawn_on_even_where_the_picture_was_turned_from_channels_first() -> None:

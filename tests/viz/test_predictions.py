@@ -48,8 +48,8 @@ def write(
 
 def test_all_files_are_written_and_nothing_else(source: Path, out: Path) -> None:
     write(source, out, [0, 10, 20], [0.0, 1.0, 0.0])
-    names = ["detections.txt", "dialog.json", "dialog.txt", "index.html", "overlay.mp4", "scores.csv", "summary.json"]
-    assert sorted(p.name for p in out.iterdir()) == names
+    names = ["detections.txt", "dialog.json", "dialog.txt", "events.png", "heatmap.mp4", "index.html", "overlay.mp4"]
+    assert sorted(p.name for p in out.iterdir()) == [*names, "scores.csv", "summary.json"]
 
 
 def test_without_heatmaps_there_is_no_column_of_zeros(source: Path, out: Path) -> None:
@@ -68,13 +68,19 @@ def test_a_disagreement_is_shown(source: Path, out: Path) -> None:
 def test_overlay_has_every_frame_and_heat_between_the_sampled_ones(source: Path, out: Path) -> None:
     write(source, out, [0, 10, 20], [0.0, 1.0, 0.0])
     with open_video(out / "overlay.mp4") as video:
-        assert (video.frames, video.fps, video.size) == (FRAMES, 5, (48, 64))
-        pictures = video.read([0, 5, 10, 20]).float()[:, :, 30:].mean((2, 3))  # [4, 3], below the label
-    redness = pictures[:, 0] - pictures[:, 2]
-    assert abs(redness[0]) < 8
-    assert abs(redness[3]) < 8
-    assert redness[1] > 20
-    assert redness[2] > 60
+        assert (video.frames, video.fps, video.size[1]) == (FRAMES, 5, 64)
+        assert 48 < video.size[0] < 100  # a strip below the picture
+        pictures = video.read([0, 5, 10, 20]).float()
+    colours = pictures[:, :, 8:40, 8:56].mean((2, 3))  # [4, 3]
+    yellow = colours[:, 0] - colours[:, 2]
+    assert abs(yellow[0]) < 8
+    assert abs(yellow[3]) < 8
+    assert yellow[2] > 60
+    green = colours[:, 1] - colours[:, 0]
+    assert green[1] > 20
+    # the tip of the strip's line moves from the left to the right
+    tips = [int(picture[:, 48:].mean(0).sum(0).argmax()) for picture in pictures[[0, 3]]]
+    assert tips[0] < 20 < 44 < tips[1]
 
 
 def test_scores_of_every_source_frame_are_interpolated(source: Path, out: Path) -> None:

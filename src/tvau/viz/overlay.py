@@ -14,13 +14,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from tvau.errors import DataError
+from tvau.viz.marks import Image, outline
 
-Image = NDArray[np.uint8]  # [H, W, 3], RGB
-TRUTH = (64, 224, 255)  # colour of true contours: a cyan that the heat's yellow to red does not hold
-HEAT = "#d7301f"
-COLOURS = "autumn_r"  # matplotlib's name of the heat colours
-OPACITY = 0.65  # of the highest score
+TRUTH = (255, 72, 200)  # colour of true contours: a magenta, which viridis does not hold
+HEAT = "#31688e"  # of curves of ours
+COLOURS = "viridis"  # as in the paper's figures: it grows lighter with the score, also in gray and to the colour-blind
+OPACITY = 0.75  # of the highest score
 QUIET = 0.1  # scores up to here leave the picture as it is
+MARKED = 0.5  # what has this score or more is outlined
 GUTTER = 4  # pixels between pictures side by side
 
 
@@ -32,14 +33,16 @@ def _heat_tables() -> tuple[NDArray[np.float32], Image]:
     return alpha.astype(np.float32), (matplotlib.colormaps[COLOURS](score)[:, :3] * 255).astype(np.uint8)
 
 
-def heat(picture: Image, heatmap: NDArray[np.floating]) -> Image:
-    """A heatmap laid over a picture: nothing where the score is low, yellow to red and less transparent as it rises.
+def heat(picture: Image, heatmap: NDArray[np.floating], marked: float | None = MARKED) -> Image:
+    """A heatmap laid over a picture: nothing where the score is low, violet, green, yellow and less transparent as it
+    rises, with an outline around what is `marked`.
 
     Colours and transparency are found at the size of the heatmap and enlarged, which costs a tenth of the other order.
 
     Args:
         picture: uint8 [H, W, 3], RGB.
         heatmap: float [h, w] in [0, 1], of any size; enlarged bilinearly.
+        marked: score from which on the outline holds it; None: no outline.
 
     Returns:
         uint8 [H, W, 3].
@@ -52,17 +55,26 @@ def heat(picture: Image, heatmap: NDArray[np.floating]) -> Image:
                         "[H, W, 3] and float [h, w].")  # fmt: skip
     if not np.isfinite(heatmap).all():
         raise DataError(f"{int((~np.isfinite(heatmap)).sum())} scores of the heatmap are NaN or infinite.")
+    mixed = np.array(picture, order="C")  # a copy
+    lay(mixed, heatmap, marked)
+    return mixed
+
+
+def lay(picture: Image, heatmap: NDArray[np.floating], marked: float | None = MARKED) -> None:
+    """As `heat`, of parts that are known to be right, onto a contiguous picture itself."""
     height, width = picture.shape[:2]
     index = (np.clip(heatmap, 0, 1) * 255 + 0.5).astype(np.uint8)
     shown, colours = (table[index] for table in _heat_tables())
     alpha = cv2.resize(shown, (width, height), interpolation=cv2.INTER_LINEAR)
-    mixed = np.array(picture, order="C")  # a copy
     hot = [np.flatnonzero(alpha.any(axis)) for axis in (1, 0)]
-    if len(hot[0]):  # most of most frames is quiet
-        part = tuple(slice(at[0], at[-1] + 1) for at in hot)
-        heat = cv2.resize(colours, (width, height), interpolation=cv2.INTER_LINEAR)
-        mixed[part] = cv2.blendLinear(mixed[part], heat[part], 1 - alpha[part], alpha[part])
-    return mixed
+    if not len(hot[0]):  # most of most frames is quiet
+        return
+    part = tuple(slice(at[0], at[-1] + 1) for at in hot)
+    heat = cv2.resize(colours, (width, height), interpolation=cv2.INTER_LINEAR)
+    picture[part] = cv2.blendLinear(picture[part], heat[part], 1 - alpha[part], alpha[part])
+    if marked is not None and index.max() >= marked * 255:
+        inside = alpha[part] >= _heat_tables()[0][round(marked * 255)]
+        outline(picture, inside, (int(hot[1][0]), int(hot[0][0])))
 
 
 def contour(picture: Image, mask: NDArray[np.bool_]) -> Image:

@@ -7,7 +7,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
@@ -17,6 +17,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 
+from tvau.data.following import Follower
 from tvau.data.video import Video, open_video
 from tvau.errors import DataError
 from tvau.events import Event, EventRule, find
@@ -24,8 +25,11 @@ from tvau.familiarity import FOREIGN
 from tvau.metrics.boxes import MapRule, boxes, scaled
 from tvau.metrics.text import yes_no
 from tvau.types import Turn
+from tvau.viz.marks import Image, frame_boxes
 from tvau.viz.mp4 import Mp4
-from tvau.viz.overlay import Image, heat
+from tvau.viz.overlay import MARKED, lay
+from tvau.viz.sheet import MOST, Moment, Sheet
+from tvau.viz.strip import Strip
 
 BRIEF = 2.0  # seconds; windows shorter than that are headed by tenths
 BOX = ("frame", "x1", "y1", "x2", "y2", "score")
@@ -71,8 +75,11 @@ def write_prediction(
     fps: float | None = None,
     progress: Callable[[Video], Iterable[Image]] = iter,
     strange: Sequence[float] = (),
+    marks: bool = False,
 ) -> dict[str, Any]:
     """Write index.html, summary.json, dialog.json, dialog.txt and, of what was seen, overlay, scores and detections.
+
+    `events.png` shows the key frames of the events, where there are any.
 
     Args:
         folder: of this video alone, empty; see `tvau.files.whole_folder`.
@@ -82,6 +89,7 @@ def write_prediction(
         fps: frames a second of a frame folder, which does not say it itself.
         progress: goes through the frames of the source and shows how far it is.
         strange: how far each window is from the clips of the training, see `tvau.familiarity`; empty: not known.
+        marks: draw boxes with the numbers of their targets into the overlay.
 
     Returns:
         The content of summary.json.
@@ -101,11 +109,11 @@ def write_prediction(
             _check(evidence, source, video.frames)
             scores = np.interp(np.arange(video.frames), evidence.frames, evidence.scores)
             write_scores(folder / "scores.csv", evidence.frames, scores, seconds)
-            _write_pictures(folder, video, evidence, scores, seconds, progress)
             events = None if evidence.events is None else evidence.events(seconds)
             summary |= seen(scores, seconds, evidence.rule.events, events)
             if events is not None:
                 _dump(folder / "events.json", [event.told(evidence.size, video.size) for event in events])
+            _write_pictures(folder, video, evidence, scores, summary["events"], progress, marks)
             curve = _thinned(seconds, scores)
     timed: list[Dialog] = [{**d, "seconds": [round(float(seconds[i]), 3) for i in d["frames"]]} for d in dialogs]
     if strange:
@@ -128,7 +136,8 @@ def _write_words(folder: Path, summary: dict[str, Any], curve: list[list[float]]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(files("tvau.viz").joinpath("prediction.html").read_text(encoding="utf-8"))
     said = {"warnings": warnings(summary), "sentences": sentences(summary), "headings": headings}
-    known = {**said, "threshold": summary.get("rule", {}).get("on"), "clock": clock}
+    rule = EventRule.restored(summary.get("rule"))
+    known = {**said, "threshold": rule.on, "marked": marked(rule), "clock": clock, "most": MOST}
     (folder / "index.html").write_text(page.render(summary=summary, curve=curve, **known), encoding="utf-8")
 
 
@@ -181,21 +190,55 @@ def _write_pictures(
     video: Video,
     evidence: Evidence,
     scores: NDArray[np.floating],
-    seconds: NDArray[np.floating],
+    events: Sequence[dict[str, Any]],
     progress: Callable[[Video], Iterable[Image]],
+    marks: bool,
 ) -> None:
-    """overlay.mp4, every frame of the source under its heatmap, and detections.txt, the boxes of every frame.
+    """overlay.mp4, every frame of the source under its heatmap, events.png, and detections.txt, boxes of every frame.
 
-    Boxes are in pixels of the source, inclusive, one a line under a header; `tvau score` reads them.
+    `heatmap.mp4` holds the heatmaps alone: black is 0, white is 1.
+    Boxes are in pixels of the source, inclusive, one a line under a header; `tvau score` reads them. Those that
+    are `marked` have numbers, on the sheet and, with `marks`, in the overlay.
     """
-    with (folder / "detections.txt").open("w") as file, Mp4(folder / "overlay.mp4", video.size, video.fps) as overlay:
+    seconds, (height, _), level = video.seconds, video.size, marked(evidence.rule.events)
+    strip = Strip(scores, [(first, last) for first, last in (event["frames"] for event in events)], video.size)
+    sheet, follow = Sheet([(_moment(event), event["highest"]) for event in events]), Follower()
+    size = (height - height % 2 + strip.height, video.size[1])
+    maps = every_frame(evidence.maps, video.frames)
+    with ExitStack() as opened:
+        file = opened.enter_context((folder / "detections.txt").open("w"))
+        overlay = opened.enter_context(Mp4(folder / "overlay.mp4", size, video.fps))
+        plain: Mp4 | None = None
         file.write(",".join(BOX) + "\n")
-        maps = every_frame(evidence.maps, video.frames)
         for frame, (picture, heatmap) in enumerate(zip(progress(video), maps, strict=True)):
-            for *corners, score in scaled(boxes(heatmap, evidence.rule), heatmap.shape, video.size):
+            found = scaled(boxes(heatmap, evidence.rule), heatmap.shape, video.size)
+            for *corners, score in found:
                 file.write(f"{frame},{','.join(f'{corner:.1f}' for corner in corners)},{score:.6f}\n")
-            text = f"{frame} | {seconds[frame]:.1f} s | score {scores[frame]:.2f}"
-            overlay.add(_label(heat(picture, heatmap), text), float(seconds[frame]))
+            text = f"{clock(seconds[frame], True)}   frame {frame}   score {scores[frame]:.2f}"
+            image = np.concatenate([picture[: height - height % 2], strip.at(frame, text)])
+            view = image[: height - height % 2]
+            lay(view, heatmap, level)
+            strong = found[found[:, 4] >= level]
+            numbers = follow(frame, strong).tolist()
+            sheet.add(frame, view, strong, numbers)
+            if marks:
+                frame_boxes(view, strong, numbers)
+            overlay.add(image, float(seconds[frame]))
+            plain = plain or opened.enter_context(Mp4(folder / "heatmap.mp4", heatmap.shape, video.fps))
+            plain.add(np.repeat(np.round(heatmap * 255).astype(np.uint8)[..., None], 3, 2), float(seconds[frame]))
+    if (key_frames := sheet.image()) is not None:
+        cv2.imwrite(str(folder / "events.png"), cv2.cvtColor(key_frames, cv2.COLOR_RGB2BGR))
+
+
+def marked(rule: EventRule) -> float:
+    """The score from which on pictures have outlines and boxes: a half, or what begins an event where that is less."""
+    return min(MARKED, rule.on)
+
+
+def _moment(event: dict[str, Any]) -> Moment:
+    """An event with its title on the sheet."""
+    (first, last), times = event["frames"], dict.fromkeys(clock(second, True) for second in event["seconds"])
+    return Moment(first, last, event["key"], f"{' - '.join(times)}   peak {event['highest']:.2f}")
 
 
 def seen(
@@ -287,16 +330,3 @@ def _thinned(seconds: NDArray[np.floating], scores: NDArray[np.floating]) -> lis
 
 def _dump(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _label(picture: Image, text: str) -> Image:
-    """Small white text on a darkened box in the upper left corner; the picture itself is written to."""
-    scale = max(picture.shape[0] / 900, 0.4)
-    thickness = max(1, round(1.5 * scale))
-    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
-    box = picture[: height + below + 4, : width + 8]
-    box //= 3
-    cv2.putText(
-        picture, text, (4, height + 2), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), thickness, cv2.LINE_AA
-    )
-    return picture
