@@ -23,6 +23,7 @@ COMMANDS = {
     "data check": "say what a data set holds, what is missing and what does not fit together",
     "data page": "show example dialogs of a data set on a page with pictures",
     "annotate": "make dialogs from a data set's masks or tracks",
+    "export": "results of predict as COCO, MOT, CVAT, Label Studio, FiftyOne, or dialogs to train with",
     "score": "score anybody's boxes or frame scores, without a model",
     "report": "gather the results of a folder of runs on a page with pictures",
     "compare": "set several runs or seeds side by side",

@@ -46,8 +46,12 @@ def test_tracks_become_dialogs_of_every_task(tmp_path: Path, capsys: pytest.Capt
     root = miniatures.shanghaitech(tmp_path / "shanghaitech", ["01_0014"], count=24)
     miniatures.tracks(root, ["01_0014"])
     out = tmp_path / "out"
-    main(["annotate", "shanghaitech", str(root), str(out), "--frames", "12", "--splits", "test", "training"])
+    main(["annotate", "shanghaitech", str(root), str(out), "--frames", "12", "--splits", "test", "training",
+          "--to", "swift"])  # fmt: skip
     said = read_dialogs(out / "dialogs.jsonl")
+    told = [json.loads(line) for line in (out / "swift.jsonl").read_text().splitlines()]
+    assert [each["messages"][1]["content"] for each in told] == [dialog.turns[0].answer for dialog in said]
+    assert all(Path(each["videos"][0]).exists() for each in told)
     by = {(d.video, d.first): d for d in said}
     assert "1 yes, 1 no" in capsys.readouterr().out  # as many No as Yes
     event = by["01_0014", 0]

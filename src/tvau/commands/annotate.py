@@ -3,6 +3,7 @@
 out/dialogs.jsonl      the dialogs; see `tvau.data.dialogs` for the form
 out/rejected.jsonl     what was kept out, and why
 out/statistics.json    counts of everything
+out/sharegpt.jsonl     the same for other tools, with `--to sharegpt` (or swift); see `tvau.exports.dialogs`
 out/.parts/            one file a video: where a run that was stopped goes on
 """
 
@@ -10,6 +11,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 from tqdm import tqdm
 
@@ -33,6 +35,8 @@ def annotate(
     balance: bool = True,
     limit: int | None = None,
     seed: int = 0,
+    to: Literal["sharegpt", "swift"] | None = None,
+    clips: bool = False,
 ) -> None:
     """Makes dialogs about the targets of a data set. A run that was stopped goes on where it stopped.
 
@@ -55,14 +59,18 @@ def annotate(
         balance: keep at most as many "No" dialogs as there are "Yes" dialogs.
         limit: at most this many videos, evenly spaced; null takes all.
         seed: of the phrasings.
+        to: also write the dialogs for training elsewhere: sharegpt (LLaMA-Factory) or swift (ms-swift).
+        clips: with `to`: write the frames of each dialog as a video of their own, for tools that read whole videos.
     """
     from tvau.annotate.describe import LVLMDescriber
     from tvau.annotate.gather import gather, save
     from tvau.annotate.known import Attributes, read_attributes
     from tvau.annotate.make import Settings, annotate_video, finished
     from tvau.backbones.preset import load_preset
+    from tvau.data.dialogs import read_dialogs
     from tvau.data.kinds import open_layout
     from tvau.data.module import spaced
+    from tvau.exports.dialogs import Conversation, write_conversations
 
     layout = open_layout(kind, root, tracks)
     speaker = None if describer == "none" else LVLMDescriber(load_preset(describer), size)
@@ -85,3 +93,11 @@ def annotate(
             save(path, json.dumps({"settings": asdict(settings), **part}))
         parts.append(part)
     print(gather(folder, parts, balance))
+    if to:
+        said = (
+            Conversation(
+                str(layout.video(dialog.video)), dialog.first, dialog.last, [turn.turn for turn in dialog.turns]
+            )
+            for dialog in read_dialogs(folder / "dialogs.jsonl")
+        )
+        print(f"for other tools: {write_conversations(said, to, folder / f'{to}.jsonl', clips, layout.fps)}")
