@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from tvau.backbones import VideoLVLM
     from tvau.conversation import Model
@@ -14,7 +15,11 @@ __version__ = "0.2.0"
 
 
 def load(
-    path: str | os.PathLike[str] | None = None, backbone: str | VideoLVLM | None = None, device: str | None = None
+    path: str | os.PathLike[str] | None = None,
+    backbone: str | VideoLVLM | None = None,
+    device: str | None = None,
+    abnormal: Sequence[str] = (),
+    normal: Sequence[str] = (),
 ) -> Model:
     """A trained model, ready to look and to speak; see `tvau.conversation.load`.
 
@@ -22,7 +27,8 @@ def load(
         path: a model's folder, a checkpoint of stage 1 or 2, or a hub id; None: the model that comes with tvau.
         backbone: the LVLM it belongs to, where it is another than the model names.
         device: "cpu", "cuda", "cuda:1"; None: the GPU where there is one.
+        abnormal, normal: own phrases in the place of the trained prompts, such as ["a person climbing a fence"].
     """
     from tvau.conversation import load  # it imports torch and transformers, which the help and the version do without
 
-    return load(path, backbone, device)
+    return load(path, backbone, device, abnormal, normal)

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from tvau.backbones import Inputs, VideoLVLM, VisionPass
 from tvau.backbones.base import Dialog
 from tvau.data.parts import fold
+from tvau.errors import OptionError
 from tvau.familiarity import Familiarity, feature
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder, Maps, heatmap, pool_text
 from tvau.judge import Judge, peak
 from tvau.language import FLOW, JUDGEMENT, TRAJECTORY, Target, follows, placed, same, trajectory, way
+from tvau.prompts import nested
 from tvau.region_encoder import RegionAwareAnomalyEncoder
 from tvau.track import track
 from tvau.types import Batch, Turn, clip_rates
@@ -84,6 +86,24 @@ class TVAU(nn.Module):
         self.judge, self.grounded = judge, grounded
         # the prompts are fixed: their features are computed once and travel in the checkpoint
         self.register_buffer("text", torch.zeros(2, backbone.hidden_size) if text is None else text)
+
+    @torch.no_grad()
+    def words(self, abnormal: Sequence[str] = (), normal: Sequence[str] = ()) -> None:
+        """Puts own phrases, at the three levels of the built-in ones, in the place of the prompts (eq. 2-3).
+
+        Args:
+            abnormal, normal: "a person climbing a fence"; of a side without phrases the trained feature stays.
+
+        Raises:
+            OptionError: there is no decoder that would read them, or an empty phrase.
+        """
+        if self.decoder is None:
+            raise OptionError("own words are read by the heatmap decoder, and this model has none")
+        for row, phrases in enumerate((normal, abnormal)):
+            if not all(map(str.strip, phrases)):
+                raise OptionError("an empty phrase says nothing: write what is seen, as in 'a person climbing a fence'")
+            if phrases:
+                self.text[row] = pool_text(*self.backbone.encode_text(nested(tuple(phrases)))).to(self.text)
 
     def look(self, batch: Batch, dialogs: Sequence[Sequence[Turn]]) -> Evidence:
         """Everything up to the language model: one vision pass, heatmaps and anomaly prompts.

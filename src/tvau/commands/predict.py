@@ -17,10 +17,11 @@ SHORT = {
     "--size": "--data.size", "--fps": "--data.fps", "--limit": "--data.limit", "--on-broken": "--data.on_broken",
     "--batch-size": "--data.batch_size", "--workers": "--data.num_workers", "--most": "--model.most",
     "--out": "--trainer.callbacks.folder", "--overwrite": "--trainer.callbacks.overwrite",
+    "--boxes": "--trainer.callbacks.boxes", "--abnormal": "--abnormal", "--normal": "--normal",
 }  # fmt: skip
 LONG = ("--backbone", "--questions", "--config", "-c", "--ckpt_path", "--seed_everything", "--help-all",
         "--print_config")  # fmt: skip
-ALONE = {"--overwrite": "true", "--help-all": None, "--print_config": None}  # flags without a value, and what they say
+ALONE = {"--overwrite": "true", "--boxes": "true", "--help-all": None, "--print_config": None}  # without a value
 
 
 class Words(argparse.ArgumentParser):
@@ -36,6 +37,8 @@ class Words(argparse.ArgumentParser):
             options: dict[str, Any] = {"dest": {"-c": "--config"}.get(name, name)}
             if flag in ALONE:
                 options |= {"action": "store_const", "const": ALONE[flag]}
+            elif flag in ("--abnormal", "--normal"):
+                options["action"] = "append"
             elif flag == "--questions":
                 options["nargs"] = "+"
             elif flag == "--size":
@@ -59,6 +62,9 @@ def predict(*words: str) -> Any:
       --backbone LVLM          the LVLM it belongs to: a preset, a checkpoint folder or a hub id (the one it names)
       --questions TEXT ...     asked instead of the usual dialog
       --most N                 tokens an answer has at most (48)
+      --abnormal TEXT          own words for what is abnormal, may be given again (those of the training)
+      --normal TEXT            own words for what is normal, may be given again (those of the training)
+      --boxes                  draws boxes with the numbers of their targets into the overlay
       --stride N               look at every Nth frame (1)
       --frames N               frames of a window (16)
       --hop N                  sampled frames between the starts of windows (--frames: they do not overlap)
@@ -95,9 +101,13 @@ def translated(words: Sequence[str]) -> list[str]:
         _choose_model(flags)
     if "--trainer.callbacks.folder" in flags:
         flags.setdefault("--trainer.default_root_dir", flags["--trainer.callbacks.folder"])
+    phrases = {f"--trainer.callbacks.{side}": flags.pop(f"--{side}", None) for side in ("abnormal", "normal")}
     out = ["--config", found(CONFIG)] if own else []
     for name, value in flags.items():
         out += [name, *value] if isinstance(value, list) else [name if value is None else f"{name}={value}"]
+    if any(phrases.values()):  # behind all that is said of the other callback
+        out.append("--trainer.callbacks+=tvau.tasks.OwnWords")
+        out += [f"{name}={json.dumps(own)}" for name, own in phrases.items() if own]
     return out
 
 

@@ -1,6 +1,7 @@
 """A trained model: loaded in one word, opened on videos, kept as a folder in the manner of Hugging Face."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakValueDictionary
@@ -106,7 +107,11 @@ class Model(ModelHubMixin):
 
 
 def load(
-    path: str | os.PathLike[str] | None = None, backbone: str | VideoLVLM | None = None, device: str | None = None
+    path: str | os.PathLike[str] | None = None,
+    backbone: str | VideoLVLM | None = None,
+    device: str | None = None,
+    abnormal: Sequence[str] = (),
+    normal: Sequence[str] = (),
 ) -> Model:
     """A trained model, ready to look and to speak. While one is in use, loading it again gives the same one.
 
@@ -115,6 +120,7 @@ def load(
         backbone: the LVLM it belongs to: itself, a preset's file, a checkpoint folder or a hub id; None: the one that
             the model names.
         device: "cpu", "cuda", "cuda:1"; None: the GPU where there is one.
+        abnormal, normal: own phrases in the place of the trained prompts, see `TVAU.words`.
 
     Raises:
         CheckpointError: no such model, a damaged one, or of another LVLM.
@@ -123,9 +129,11 @@ def load(
     name = found(MODEL if path is None else str(path))
     device = device or _device()
     stamps = [file.stat().st_mtime_ns for file in _files(Path(name))]
-    key = (str(Path(name).absolute()) if stamps else name, *stamps, backbone, device)
+    key = (str(Path(name).absolute()) if stamps else name, *stamps, backbone, device, *abnormal, None, *normal)
     if (model := _loaded.get(key)) is None:
         model = read(name, backbone, device)
+        if abnormal or normal:
+            model.tvau.words(abnormal, normal)
         _loaded[key] = model
     return model
 

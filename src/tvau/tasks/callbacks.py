@@ -4,6 +4,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -13,8 +14,31 @@ from torch import Tensor
 
 from tvau.files import whole
 from tvau.tasks.base import Task
+from tvau.tasks.heatmap import MapTask
 from tvau.types import Batch, having
 from tvau.viz.overlay import key_frames
+
+
+class OwnWords(Callback):
+    """Puts own phrases in the place of a checkpoint's prompts as soon as it is read; see `TVAU.words`.
+
+    Args:
+        abnormal, normal: phrases; of a side without them the trained feature stays.
+    """
+
+    def __init__(self, abnormal: Sequence[str] = (), normal: Sequence[str] = ()) -> None:
+        self.abnormal, self.normal = list(abnormal), list(normal)
+
+    def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        """The checkpoint is read later, and after that nobody asks before the first clip is looked at."""
+
+        def speak(task: Any, _: Any) -> None:
+            muted = isinstance(task, MapTask)
+            task.model.backbone.mute(False)
+            task.model.words(self.abnormal, self.normal)
+            task.model.backbone.mute(muted)
+
+        module.register_load_state_dict_post_hook(speak)
 
 
 class HeatmapPictures(Callback):

@@ -44,10 +44,11 @@ class PredictionWriter(Callback):
     Args:
         folder: where each video gets a folder of its own.
         overwrite: do all videos again.
+        boxes: draw boxes with the numbers of their targets into the overlay.
     """
 
-    def __init__(self, folder: str = "predictions", overwrite: bool = False) -> None:
-        self.folder, self.overwrite = Path(folder), overwrite
+    def __init__(self, folder: str = "predictions", overwrite: bool = False, boxes: bool = False) -> None:
+        self.folder, self.overwrite, self.boxes = Path(folder), overwrite, boxes
         self.kept: dict[str, Kept] = {}
         self.before: dict[str, int] = {}
         self.windows: Counter[str] = Counter()
@@ -129,7 +130,7 @@ class PredictionWriter(Callback):
             with writing(self.folder), whole_folder(self.folder / name) as folder:
                 summary = write_prediction(
                     folder, data.paths[name], kept.dialogs, pictures(kept.seen), kept.fps, shown(trainer, name),
-                    kept.seen.strange,
+                    kept.seen.strange, self.boxes,
                 )  # fmt: skip
                 made = self._made(data, name, len(kept.dialogs))
                 (folder / MADE).write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
