@@ -100,12 +100,13 @@ def main(out: Path, minutes: float, fps: int, stride: int, kill: bool, overlaps:
     total = loop(next((out / "world").glob("Scene*/abnormal*.mp4")), video, minutes, fps)
     seconds, curve = predict(video, out / "whole", "--stride", str(stride), "--overwrite")
     draw(curve, out / "memory")
-    held = np.array(curve)[:, 1] / 1e6
-    middle = held[len(held) // 4 :]
-    print(f"{total} frames, {total // stride} looked at: {seconds:.0f} s, {total / seconds:.0f} frames a second of the "
-          f"source; memory {np.median(middle):.0f} MB in the median after a quarter, {held.max():.0f} MB at most, "
-          f"{held[-4:].mean() - held[len(held) // 4]:+.0f} MB from a quarter to the end; "
-          f"{len(events(out / 'whole' / 'hour'))} events")  # fmt: skip
+    held = np.array(curve)[:-2, 1] / 1e6  # at its very end it lets go
+    quarters = [float(np.median(part)) for part in np.array_split(held, 4)]
+    print(
+        f"{total} frames, {total // stride} looked at: {seconds:.0f} s, {total / seconds:.0f} frames a second of the "
+        f"source; memory in the median of each quarter of the run {', '.join(f'{q:.0f}' for q in quarters)} MB, "
+        f"{held.max():.0f} MB at most; {len(events(out / 'whole' / 'hour'))} events"
+    )
     if kill:
         took, _ = predict(video, out / "parts", "--stride", str(stride), "--overwrite", stop_after=seconds / 4)
         lines = len((out / "parts" / ".hour.windows" / "windows.jsonl").read_bytes().splitlines())

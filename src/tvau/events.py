@@ -1,7 +1,7 @@
 """From scores and boxes to events and tracks, by one rule (see `tvau.metrics.events`, which also scores them)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,8 +39,8 @@ class Event:
     seconds: tuple[float, float]
     peak: float
     key: int
-    boxes: dict[int, Boxes]
-    track: NDArray[np.float64]
+    boxes: dict[int, Boxes] = field(repr=False)
+    track: NDArray[np.float64] = field(repr=False)
 
     def told(self, of: Size, to: Size) -> dict[str, Any]:
         """What events.json holds of it, boxes of heatmaps of size `of` in pixels of pictures of size `to`."""

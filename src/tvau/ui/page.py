@@ -105,8 +105,8 @@ def page(model: Model, videos: Sequence[Path] = (), stride: int = 1) -> gr.Block
             yield own, found(talk), *shown, gr.Radio(named, value=WHOLE, label="Events"), [], about(WHOLE)
 
         opened = [session, status, *view, events, chat, topic]
-        for source in (chosen, upload):
-            source.input(open_video, source, opened) if source is chosen else source.upload(open_video, source, opened)
+        chosen.input(open_video, chosen, opened)
+        upload.upload(open_video, upload, opened)
         for changed in (frame, threshold, opacity):
             changed.change(drawn, look_at, [picture, scores], show_progress="hidden", trigger_mode="always_last")
 
