@@ -6,8 +6,12 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV ?= .venv
-DEMO := runs/demo
-WORLD := data/demo
+# `make demo BACKBONE=qwen2_5_vl_3b`: a preset's name or file, a checkpoint folder, or a hub id; nano where it is empty.
+BACKBONE ?=
+NAME := $(patsubst %.yaml,%,$(notdir $(patsubst %/,%,$(BACKBONE))))
+DEMO := runs/demo$(NAME:%=_%)
+WORLD := data/demo$(NAME:%=_%)
+CONFIGS := $(if $(BACKBONE),$(DEMO)/configs,configs/synthetic)
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -16,9 +20,15 @@ TVAU := $(BIN)/tvau
 SOURCES := $(shell find src configs/synthetic backbones -type f -not -name '*.pyc' 2>/dev/null)
 # Stage 2 and its baseline train side by side, each on half of the cores.
 HALF := OMP_NUM_THREADS=$(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 )))
+JOBS := 2
+# Another LVLM has the machine for itself.
+ifdef BACKBONE
+HALF :=
+JOBS := 1
+endif
 
-# Nothing that these targets run may wait for a model hub.
-export HF_HUB_OFFLINE := 1
+# Nothing that these targets run may wait for a model hub, unless an LVLM is asked for that is there.
+export HF_HUB_OFFLINE := $(if $(BACKBONE),0,1)
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: help setup demo test lint format docs bench ped2 speed nano clean
@@ -35,6 +45,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev,docs,notebooks,ui]' --constraint constraints.txt
 	@touch $@
 
+# VIDEOS: your own, to predict. SCALE: of the world; 0.5 draws half as many videos. FIT: more flags of tvau fit.
+# With BACKBONE also MEMORY: of the card, GB; SIZE: of frames, as [336,588].
+VIDEOS ?= $(if $(SCALE),$$(ls -d $(WORLD)/Scene*/ | sed -n 1p),$(WORLD)/Scene19)
+
 define PLAN
 The whole chain on synthetic video, about 12 minutes on 2 cores. What is done is not done again.
   world      draws 458 videos into $(WORLD)
@@ -49,7 +63,7 @@ export PLAN
 
 demo: $(READY) ## The whole chain on synthetic video: data, both stages, scores, report (about 12 minutes on 2 cores)
 	@echo "$$PLAN"
-	@$(MAKE) --no-print-directory --jobs=2 $(STEPS)/predict $(STEPS)/test_lora $(STEPS)/test_heatmap
+	@$(MAKE) --no-print-directory --jobs=$(JOBS) $(STEPS)/predict $(STEPS)/test_lora $(STEPS)/test_heatmap
 	$(TVAU) report $(DEMO)
 	@echo "Report: $(DEMO)/report.html"
 
@@ -58,52 +72,56 @@ demo: $(READY) ## The whole chain on synthetic video: data, both stages, scores,
 BEGIN = @mkdir -p $(STEPS); date +%s > $@.begun
 DONE = @echo "== $(@F): $$(( $$(date +%s) - $$(cat $@.begun) )) s"; mv $@.begun $@; touch $@
 
-$(STEPS)/world: $(READY) $(SOURCES)
+$(DEMO)/configs/heatmap.yaml: $(READY) $(SOURCES)
+	$(TVAU) plan $(BACKBONE) --out $(DEMO) --world $(WORLD) $(MEMORY:%=--memory %) $(SIZE:%=--size %)
+
+$(STEPS)/world: $(READY) $(SOURCES) $(if $(BACKBONE),$(DEMO)/configs/heatmap.yaml)
 	$(BEGIN)
 	rm -rf $(WORLD)
-	$(TVAU) synth $(WORLD)
+	$(TVAU) synth $(WORLD) $(SCALE:%=--scale %) $(if $(BACKBONE),$$(cat $(CONFIGS)/synth.txt))
 	$(DONE)
 
 $(STEPS)/heatmap: $(STEPS)/world
 	$(BEGIN)
 	rm -rf $(DEMO)/heatmap
-	$(TVAU) fit --config configs/synthetic/heatmap.yaml
+	$(TVAU) fit --config $(CONFIGS)/heatmap.yaml $(FIT)
 	$(DONE)
 
 $(STEPS)/dialog: $(STEPS)/heatmap
 	$(BEGIN)
 	rm -rf $(DEMO)/dialog
-	$(HALF) $(TVAU) fit --config configs/synthetic/dialog.yaml
+	$(HALF) $(TVAU) fit --config $(CONFIGS)/dialog.yaml $(FIT)
 	$(DONE)
 
 # In the background of the step above, so its output goes to a file and is shown only if it fails.
 $(STEPS)/dialog_lora: $(STEPS)/heatmap
 	$(BEGIN)
 	rm -rf $(DEMO)/dialog_lora
-	$(HALF) $(TVAU) fit --config configs/synthetic/dialog_lora.yaml > $(DEMO)/dialog_lora.log 2>&1 \
+	$(HALF) $(TVAU) fit --config $(CONFIGS)/dialog_lora.yaml $(FIT) > $(DEMO)/dialog_lora.log 2>&1 \
 	  || { cat $(DEMO)/dialog_lora.log; exit 1; }
 	$(DONE)
 
 $(STEPS)/test_lora: $(STEPS)/dialog_lora
 	$(BEGIN)
-	$(HALF) $(TVAU) test --config configs/synthetic/dialog_lora.yaml --ckpt_path $(DEMO)/dialog_lora/best.ckpt \
+	$(HALF) $(TVAU) test --config $(CONFIGS)/dialog_lora.yaml --ckpt_path $(DEMO)/dialog_lora/best.ckpt \
 	  > $(DEMO)/test_lora.log 2>&1 || { cat $(DEMO)/test_lora.log; exit 1; }
 	$(DONE)
 
 $(STEPS)/test_heatmap: $(STEPS)/test_lora
 	$(BEGIN)
-	$(HALF) $(TVAU) test --config configs/synthetic/heatmap.yaml --ckpt_path $(DEMO)/heatmap/last.ckpt \
+	$(HALF) $(TVAU) test --config $(CONFIGS)/heatmap.yaml --ckpt_path $(DEMO)/heatmap/last.ckpt \
 	  > $(DEMO)/test_heatmap.log 2>&1 || { cat $(DEMO)/test_heatmap.log; exit 1; }
 	$(DONE)
 
 $(STEPS)/test: $(STEPS)/dialog
 	$(BEGIN)
-	$(HALF) $(TVAU) test --config configs/synthetic/dialog.yaml --ckpt_path $(DEMO)/dialog/best.ckpt
+	$(HALF) $(TVAU) test --config $(CONFIGS)/dialog.yaml --ckpt_path $(DEMO)/dialog/best.ckpt
 	$(DONE)
 
 $(STEPS)/predict: $(STEPS)/test
 	$(BEGIN)
-	$(HALF) $(TVAU) predict data/demo/Scene19 --ckpt $(DEMO)/dialog/best.ckpt --out $(DEMO)/predict
+	$(HALF) $(TVAU) predict $(VIDEOS) --ckpt $(DEMO)/dialog/best.ckpt --out $(DEMO)/predict \
+	  $(if $(BACKBONE),$$(cat $(CONFIGS)/predict.txt))
 	$(DONE)
 
 test: $(READY) ## Run all tests, one process a core (at most 10 minutes on 2 cores)

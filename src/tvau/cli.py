@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "see something within a minute: freshly drawn videos and what the shipped model says of them",
     "predict": "heatmaps, scores, events and a dialog for your videos",
     "ui": "the same in the browser",
+    "learn": "learn what is normal from normal video alone: a model without labels or training",
     "fit": "train stage 1, stage 2 or a baseline",
     "validate": "measure a checkpoint on the validation videos",
     "test": "measure a checkpoint on the test videos",
@@ -29,6 +30,7 @@ COMMANDS = {
     "table": "fit and test every line of a table with several seeds",
     "merge": "write the tuned LVLM as a folder that plain transformers loads",
     "backbones": "list the LVLMs and what each costs in memory and tokens",
+    "plan": "say how an LVLM can be trained on a card, and write the demo's configs for it",
     "nano": "write the blueprint of the embedded LVLM",
 }
 

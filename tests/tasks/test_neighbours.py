@@ -1,87 +1,107 @@
-"""The one-class baseline: its parts against plain references."""
+"""The one-class task: what it learns from, and what it marks."""
 
-from math import dist
+import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
-from unittest import mock
 
 import numpy as np
 import pytest
 import torch
-from sklearn.neighbors import NearestNeighbors
 
-from tiny import batch, close
+from miniatures import ucsd
+from tiny import FRAMES, PRESET, SIZE, close, video
 from tvau.backbones import Qwen25VL
+from tvau.cli import main
+from tvau.data.module import Clip, ClipDataset
 from tvau.errors import DataError
+from tvau.metrics.boxes import MapRule, boxes
+from tvau.metrics.frame import frame_scores
 from tvau.tasks import NeighbourTask
-from tvau.tasks.neighbours import average, coreset, nearest, scale
-from tvau.types import Batch
-
-DRAW = torch.Generator().manual_seed(0)
-
-
-def test_distances_are_those_of_a_librarys_search() -> None:
-    tokens, bank = torch.randn(5000, 6, generator=DRAW), torch.randn(40, 6, generator=DRAW)
-    expected, _ = NearestNeighbors(n_neighbors=1).fit(bank.numpy()).kneighbors(tokens.numpy())
-    close(nearest(tokens, bank), torch.from_numpy(expected[:, 0]).float())
+from tvau.tasks.base import OURS
+from tvau.tasks.neighbours import NEIGHBOURS, parted, quiet
+from tvau.types import Sample
 
 
-def test_the_bank_is_thinned_out_from_far_to_near() -> None:
-    # 5 clusters far apart: the first 5 choices take one of each, in whatever projection
-    centres = 100 * torch.randn(5, 3, generator=DRAW)
-    tokens = (centres[:, None] + torch.randn(5, 20, 3, generator=DRAW) / 100).flatten(0, 1)
-    torch.manual_seed(1)
-    chosen = coreset(tokens, 5, 8)
-    owners = {min(range(5), key=lambda i: dist(token, centres[i].tolist())) for token in chosen.tolist()}
-    assert owners == set(range(5))
-    whole = coreset(tokens, 100, 8)
-    assert sorted(whole.tolist()) == sorted(tokens.tolist())  # each once
+class Scenes(ClipDataset):
+    """The same scene in so many videos of so many clips; the first video is labelled abnormal."""
+
+    def __init__(self, videos: int, clips: int = 1) -> None:
+        labels = (False,) * FRAMES
+        made = [
+            Clip(f"v{n}", Path(), range(at * FRAMES, (at + 1) * FRAMES), labels=labels)
+            for n in range(videos) for at in range(clips)
+        ]  # fmt: skip
+        if videos > 1:
+            made[:clips] = [replace(clip, labels=(True,) * FRAMES) for clip in made[:clips]]
+        super().__init__(made, SIZE)
+
+    def sample(self, clip: Clip) -> Sample:
+        frames = torch.tensor(list(clip.frames))
+        return {"video": video(1, seed=1)[0], "frames": frames, "fps": 5.0, "name": clip.name, "turns": []}
 
 
-def test_neighbours_are_averaged_within_the_picture() -> None:
-    features = torch.randn(1, 2, 3, 4, 5, generator=DRAW)
-    given = average(features)
-    for t, y, x in ((0, 0, 0), (1, 1, 2), (1, 2, 3)):
-        own = features[0, t, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
-        close(given[0, t, y, x], own.flatten(0, 1).mean(0))
+@pytest.mark.parametrize(("videos", "clips", "own", "held"), [(11, 2, 16, 4), (4, 10, 24, 6), (1, 10, 8, 2)])
+def test_a_fifth_stays_out_by_video_or_else_by_time(videos: int, clips: int, own: int, held: int) -> None:
+    first, second = parted(Scenes(videos, clips), 1000)
+    assert (len(first), len(second)) == (own, held)
+    if videos > 1:  # no abnormal one
+        assert "v0" not in {clip.name for clip in (*first.clips, *second.clips)}
+    if videos > 5:
+        assert not {clip.name for clip in first.clips} & {clip.name for clip in second.clips}
+    else:
+        assert max(clip.frames[0] for clip in first.clips) < min(clip.frames[0] for clip in second.clips)
+    few = parted(Scenes(videos, clips), 5)
+    assert [len(part) for part in few] == [4, 1]
 
 
-def test_scores_rise_with_the_distance_between_two_fixed_points() -> None:
-    distances = torch.linspace(0.1, 20, 200, dtype=torch.float64)
-    scores = scale(distances, 2.0, 6.0).sigmoid()
-    assert (scores.diff() > 0).all()
-    assert 0 < scores[0] < scores[-1] < 1
-    close(scale(torch.tensor([2.0, 6.0]), 2.0, 6.0).sigmoid(), torch.tensor([0.02, 0.5]))
-    assert scale(torch.zeros(1), 0.0, 0.0).isfinite().all()  # features that never differ
+def test_normal_video_has_to_be_there() -> None:
+    with pytest.raises(DataError, match="4 normal clips of 1 videos"):
+        parted(Scenes(1, 4), 100)
 
 
-def task(checkpoint: Path, bank: int) -> NeighbourTask:
-    made = NeighbourTask(Qwen25VL(str(checkpoint), blocks=[1, 2]), bank=bank, each=16)
-    made._trainer = mock.Mock(strategy=mock.Mock(batch_to_device=lambda batch, device: batch))
-    return made
+def test_boxes_begin_where_normal_maps_show_one_region_a_frame() -> None:
+    draw = np.random.default_rng(0)
+    maps = np.kron(draw.random((40, 6, 10)), np.ones((8, 8))).astype(np.float32)
+    rule = quiet(maps)
+    regions = np.mean([len(boxes(own, rule)) for own in maps])
+    more = np.mean([len(boxes(own, MapRule(rule.threshold - 0.02))) for own in maps])
+    assert 0.5 < regions <= 1 < more
 
 
 @torch.no_grad()
-def test_only_normal_clips_fill_the_bank_and_a_changed_place_stands_out(checkpoint: Path) -> None:
-    clips: Batch = {**batch(8), "name": [f"normal_{i}" for i in range(8)]}
-    clips["labels"][1:] = False
-    cast(Any, clips)["mask"] = [clips["mask"][0], *[None] * 7]  # which clips have a mask decides nothing
-    clips["video"] = clips["video"][:1].expand(8, -1, -1, -1, -1).clone()  # the same scene again and again
-    model = task(checkpoint, 20)
-    own, held = model.gather([clips])
-    assert (len(own), len(held)) == (5 * 16, 2 * 16)  # of all but the abnormal clip
-    model.bank, model.median, model.high = own, 0.5, 1.0
-    changed: Batch = {**clips, "video": clips["video"].clone()}
-    changed["video"][0, 2:, :, :16, :16] = 255
-    before, after = model.heatmaps(clips)[0], model.heatmaps(changed)[0]
-    difference = (after - before).numpy()
-    _, y, x = np.unravel_index(difference.argmax(), difference.shape)
-    assert difference.max() > 0.1
+def test_a_changed_place_stands_out(checkpoint: Path) -> None:
+    torch.manual_seed(0)
+    task = NeighbourTask(Qwen25VL(str(checkpoint), blocks=[1, 2]), bank=256, each=64)
+    task.learn(Scenes(11), 2)
+    assert task.memory.blocks == (2,)  # the last that is read
+    assert task.rules[OURS] == task.rules[NEIGHBOURS]
+    clip = video(1, seed=1)
+    changed = clip.clone()
+    changed[:, 2:, :, :16, :16] = 255
+    heatmaps = task.model.heatmaps({"video": changed, "name": ["v"]})[0].numpy()  # type: ignore[typeddict-item]
+    assert len(boxes(heatmaps[3], task.rules[OURS])) == 1
+    _, y, x = np.unravel_index(heatmaps.argmax(), heatmaps.shape)
+    assert heatmaps.max() > 0.5
     assert y < 20
     assert x < 20
+    close(frame_scores(task.model.heatmaps({"video": clip, "name": ["v"]})).max(), torch.tensor(0.5))  # type: ignore[typeddict-item]
 
 
-@torch.no_grad()
-def test_a_bank_needs_enough_normal_clips(checkpoint: Path) -> None:
-    with pytest.raises(DataError, match=r"a bank of 20 tokens needs more normal training clips: got 0 beside"):
-        task(checkpoint, 20).gather([batch(2)])
+def test_the_official_protocol_needs_no_label_but_those_of_the_test(
+    tmp_path: Path, checkpoint: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ucsd(tmp_path / "ped2", count=24)
+    (tmp_path / "tiny.yaml").write_text(PRESET.format(checkpoint=checkpoint, blocks=[1, 2]))
+    monkeypatch.setattr("sys.argv", ["tvau"])
+    main([
+        "test", f"--config={root / 'configs' / 'ucsd_ped2' / 'one_class.yaml'}", f"--data.root={tmp_path / 'ped2'}",
+        f"--model.backbone={tmp_path / 'tiny.yaml'}", "--data.size=[32,64]", "--data.frames=4", "--model.bank=64",
+        "--model.bootstrap=0", f"--trainer.default_root_dir={tmp_path / 'run'}",
+        "--trainer.enable_progress_bar=false",
+    ])  # fmt: skip
+    told = json.loads((tmp_path / "run" / "test.json").read_text())
+    assert {*told} == {NEIGHBOURS, "median difference", "squared difference"}
+    for scores in (method["test"] for method in told.values()):
+        assert scores["frame"]["frames"] == 72  # all of them, though the tower saw every second
+        assert {"frame", "pixel", "region"} <= {*scores}
+        assert scores["rule"]["threshold"] != MapRule().threshold  # the methods' own

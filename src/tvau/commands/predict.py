@@ -132,8 +132,8 @@ def _choose_model(flags: dict[str, Any]) -> None:
             flags["--model.backbone"] = json.dumps({"class_path": "tvau.backbones.load", "init_args": made})
         if "heatmap" not in stored.get("options", {}):
             if asked := {"--questions", "--model.most"} & {*flags}:
-                raise OptionError(f"{path} is of stage 1 and speaks no words: leave {min(asked)} out")
-            flags["--model"] = "tvau.tasks.HeatmapTask"
+                raise OptionError(f"{path} speaks no words: leave {min(asked)} out")
+            flags["--model"] = f"tvau.tasks.{stored.get('task') or 'HeatmapTask'}"
 
 
 def _size(text: str) -> str:

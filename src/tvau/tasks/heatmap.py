@@ -55,8 +55,12 @@ class MapTask(Task):
         self.model.backbone.mute(False)
 
     def heatmaps(self, batch: Batch) -> Tensor:
-        """The method's heatmaps [B, T, H, W] in [0, 1], at the size of the frames."""
-        raise NotImplementedError
+        """The model's heatmaps [B, T, H, W] in [0, 1], at the size of the frames."""
+        return self.model.heatmaps(batch)
+
+    def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """What is seen in each clip, see `shown`, and no words."""
+        return {**shown(self.model.glance(batch), batch), "turns": [[] for _ in batch["name"]]}
 
     def shown(self, batch: Batch, own: Tensor) -> dict[str, Tensor]:
         """The heatmaps of the method (`own`) and of the baselines."""
@@ -206,10 +210,6 @@ class HeatmapTask(MapTask):
             for each in self.decoders:
                 each.scale(weight)
 
-    def heatmaps(self, batch: Batch) -> Tensor:
-        """The decoder's heatmaps."""
-        return self.model.heatmaps(batch)
-
     def on_fit_start(self) -> None:
         """Reads the prompts and looks at clips of both splits; a fit that goes on has that from its checkpoint."""
         super().on_fit_start()
@@ -257,10 +257,6 @@ class HeatmapTask(MapTask):
         elif gradient_clip_val:
             for decoder in self.decoders:
                 nn.utils.clip_grad_norm_(decoder.parameters(), gradient_clip_val)
-
-    def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """What is seen in each clip, see `shown`, and no words."""
-        return {**shown(self.model.glance(batch), batch), "turns": [[] for _ in batch["name"]]}
 
     def on_validation_start(self) -> None:
         """Fresh scores for every validation."""

@@ -1,46 +1,55 @@
-"""A one-class baseline on the same frozen features: how far is a token from every normal one of the training?"""
+"""One class: what normal video leaves in the memory, and the rules that come of it alone."""
 
-from collections.abc import Iterable, Sequence
-from math import log
+import copy
+from collections.abc import Iterator, Sequence
+from math import ceil
 from typing import cast
 
+import numpy as np
 import torch
+from lightning.fabric.utilities import move_data_to_device
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, layer_norm
+from tqdm import tqdm
 
 from tvau.backbones import VideoLVLM
-from tvau.data.module import VideoDataModule
-from tvau.errors import DataError
-from tvau.heatmap_decoder import heatmap
+from tvau.data.module import Clip, ClipDataset, ClipStream, VideoDataModule, spaced
+from tvau.errors import CheckpointError, DataError
+from tvau.heatmap_decoder import AnomalyHeatmapDecoder, heatmap
+from tvau.memory import Memory
+from tvau.metrics.boxes import MapRule, boxes
 from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.rows import video_key
 from tvau.model import TVAU
+from tvau.tasks.base import OURS
 from tvau.tasks.heatmap import Baseline, MapTask
-from tvau.types import Batch, having, select
+from tvau.tasks.maps import BASELINES
+from tvau.types import Batch
 
 NEIGHBOURS = "nearest neighbours"
-MEDIAN_SCORE = 0.02  # of a normal token, after scaling
-CHUNK = 4096  # tokens whose distances are in memory at a time
+HELD = 5  # every fifth video stays out of the bank
+PICTURES = 256  # normal frames by which boxes are chosen
+REGIONS = 1.0  # false regions a frame of normal video that they may show: as far as RBDC and TBDC look
+SHARES = tuple(10 ** -(each / 8) for each in range(32, 3, -1))  # of pixels above a threshold, candidates for it
 
 
 class NeighbourTask(MapTask):
-    """Distance of each token to its nearest neighbour in a bank of normal training tokens.
+    """Heatmaps from a memory of normal tokens, see `tvau.memory`.
 
-    After PatchCore (Roth et al., Towards Total Recall in Industrial Anomaly Detection, CVPR 2022): features of several
-    blocks, averaged over 3x3 neighbours and set side by side, and a bank thinned out by the greedy choice of centres
-    on a random projection. Different from it: the features are those of the LVLM's own tower, each block's normed by
-    its own mean and variance; the distance is not reweighted by the density of the bank.
-
-    There is nothing to fit: `test` runs over the training clips first, takes tokens of those that are labelled normal,
-    and chooses its `MapRule` on the validation clips as stage 1 does. A fifth of the training videos stays out of the
-    bank: by the median and the 99 % quantile of the distances of their tokens, distances are scaled to scores in (0, 1)
-    that rise strictly with them, see `scale`. What is random follows the seed of the run.
+    There is nothing to fit. `learn` fills the memory from the normal clips of a data set, calibrates it on videos that
+    stayed out, and takes the rules for boxes from the same: a threshold for each method under which normal video shows
+    no more than one region a frame. `test` learns from the training clips unless a checkpoint did. No label but
+    "normal" is read, so a data set's official one-class protocol is enough. What is random follows the seed of the run.
 
     Args:
         backbone: the LVLM, frozen.
         bank: tokens in the bank.
-        each: tokens that are taken from a training clip, at random.
-        projected: width of the random projection on which the bank's tokens are chosen.
+        each: tokens that are taken from a clip, at random.
+        clips: most clips that are looked at, evenly spaced over the videos.
+        blocks: of the tower that are compared; None: the last that the backbone reads.
+        false_alarms: in an hour of normal video, where a score of 0.5 begins.
+        every: the tower looks at every so many-th frame of a clip, and heatmaps lie over all of them. Choose it so that
+            things move as far from frame to frame as in the video that the tower learned from.
         baselines, bootstrap, merl: see `MapTask`.
     """
 
@@ -49,94 +58,127 @@ class NeighbourTask(MapTask):
         backbone: VideoLVLM,
         bank: int = 4096,
         each: int = 64,
-        projected: int = 64,
+        clips: int = 2000,
+        blocks: Sequence[int] | None = None,
+        false_alarms: float = 1.0,
+        every: int = 1,
         baselines: Sequence[Baseline] = (),
         bootstrap: int = SAMPLES,
         merl: bool = False,
     ) -> None:
         super().__init__(NEIGHBOURS, baselines, bootstrap, merl, learning_rate=0.0, weight_decay=0.0, warmup=0)
         self.save_hyperparameters(ignore=["backbone"])
-        self.size, self.each, self.projected = bank, each, projected
-        self.bank, self.median, self.high = torch.empty(0), 0.0, 0.0
-        self.model = TVAU(backbone)
+        memory = Memory(backbone.vision_size, blocks or backbone.blocks[-1:], bank)
+        self.model = TVAU(backbone, cast(AnomalyHeatmapDecoder, memory))  # it stands where that does
+
+    @property
+    def memory(self) -> Memory:
+        """What is remembered."""
+        return cast(Memory, self.model.decoder)
 
     def on_test_start(self) -> None:
-        """Fills the bank from the training clips and chooses the rule on the validation clips."""
-        data = cast(VideoDataModule, self.trainer.datamodule)  # type: ignore[attr-defined]
-        data.setup("fit")
-        own, held = self.gather(data.train_dataloader())
-        self.bank = coreset(own, self.size, self.projected)
-        self.median, self.high = nearest(held, self.bank).quantile(torch.tensor([0.5, 0.99]).to(held)).tolist()
-        self.start_choice()
-        for batch in data.val_dataloader():
-            moved = self.trainer.strategy.batch_to_device(batch, self.device)
-            self.watch(moved, self.heatmaps(moved))
-        self.rules |= self.chosen()
+        """Learns from the training clips, unless a checkpoint was given."""
+        if not self.trained:
+            data = cast(VideoDataModule, self.trainer.datamodule)  # type: ignore[attr-defined]
+            self.learn(data.splits.get("training") or data.split("training"), data.batch_size)
         super().on_test_start()
 
-    def gather(self, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
-        """Tokens [n, d] of clips that are known to be normal: for the bank, and of videos that stay out of it."""
-        kept: dict[str, list[Tensor]] = {}  # by video
-        for batch in batches:
-            normal = [row for row in having(batch, "labels") if not batch["labels"][row].any()]
-            if not normal:
-                continue
-            moved = self.trainer.strategy.batch_to_device(select(batch, normal), self.device)
-            for own, name in zip(self.tokens(moved).flatten(1, 3), moved["name"], strict=True):  # [T' H' W', d]
-                kept.setdefault(name, []).append(own[torch.randperm(len(own))[: self.each].to(own.device)])
-        names = sorted(kept, key=video_key)  # an order without meaning
-        held = set(names[: -(-len(names) // 5)])
-        parts = [[part for name in names if (name in held) == out for part in kept[name]] for out in (False, True)]
-        if sum(map(len, parts[0])) < self.size:
-            raise DataError(
-                f"a bank of {self.size} tokens needs more normal training clips: got {len(parts[0])} beside those of "
-                f"{len(held)} videos that set the scale, {self.each} tokens each. Lower `bank`, or raise `each`."
-            )
-        return torch.cat(parts[0]), torch.cat(parts[1])
-
-    def tokens(self, batch: Batch) -> Tensor:
-        """What a token is compared by: [B, T', H', W', d]."""
-        hidden = self.model.backbone.encode({"video": batch["video"]}).hidden
-        blocks = [block.movedim(2, -1).float() for block in hidden.values()]
-        return torch.cat([average(layer_norm(block, block.shape[-1:])) for block in blocks], -1)
-
     def heatmaps(self, batch: Batch) -> Tensor:
-        """Scaled distances at the size of the frames [B, T, H, W]."""
-        tokens = self.tokens(batch)
-        logit = scale(nearest(tokens.flatten(0, 3), self.bank), self.median, self.high).view(tokens.shape[:4])
-        return heatmap(logit, batch["video"].shape[1], *batch["video"].shape[-2:])
+        """The memory's heatmaps of all frames."""
+        return self.model.enlarge(self.memory(self._hidden(batch)), batch)
+
+    def on_predict_epoch_start(self) -> None:
+        """Raises CheckpointError where nothing is remembered."""
+        if not self.memory.known:
+            raise CheckpointError("this memory of normal video is empty: give one that has learned (tvau learn)")
+
+    # ---- learning ----
+
+    @torch.no_grad()
+    def learn(self, clips: ClipDataset, batch_size: int = 4) -> None:
+        """Fills and calibrates the memory, beside what it knows, and chooses the rules for boxes.
+
+        Args:
+            clips: those that are known to be abnormal are left out.
+            batch_size: clips at a time.
+
+        Raises:
+            DataError: nothing normal, or nothing that can stay out of the bank.
+        """
+        own, held = parted(clips, self.hparams["clips"])
+        tokens = []
+        for batch in self._batches(own, batch_size, "learning"):
+            for each in self.memory.tokens(self._hidden(batch)).flatten(1, 3):
+                tokens.append(each[torch.randperm(len(each))[: self.hparams["each"]].to(each.device)])
+        self.memory.learn(torch.cat(tokens))
+        frames, _, height, width = held[0]["video"].shape
+        every = ceil(len(held) * frames / PICTURES)
+        distances, seconds, normal = [], 0.0, {name: list[Tensor]() for name in (self.method, *self.baselines)}
+        for batch in self._batches(held, batch_size, "calibrating"):
+            distances.append(self.memory.distance(self._hidden(batch)))
+            seconds += sum(map(length, batch["frames"], batch["fps"]))
+            for name in self.baselines:
+                normal[name].append(BASELINES[name](batch["video"])[:, ::every])
+        self.memory.calibrate(distances, frames, (height, width), seconds, self.hparams["false_alarms"])
+        for each in distances:
+            normal[self.method].append(heatmap(self.memory.logit(each), frames, height, width)[:, ::every])
+        self.rules |= {name: quiet(torch.cat(maps).flatten(0, 1).cpu().numpy()) for name, maps in normal.items()}
+        self.rules[OURS] = self.rules[self.method]  # where there is one method, that is its name
+        self.trained = True
+
+    def _batches(self, clips: ClipDataset, batch_size: int, what: str) -> Iterator[Batch]:
+        stream = ClipStream(clips, batch_size, workers=1)
+        for batch in tqdm(stream, what, leave=False, disable=None):
+            yield move_data_to_device(batch, self.device)
+
+    def _hidden(self, batch: Batch) -> dict[int, Tensor]:
+        return self.model.backbone.encode({"video": batch["video"][:, :: self.hparams["every"]]}).hidden
 
 
-def average(features: Tensor) -> Tensor:
-    """Mean over the 3x3 neighbours of each place: [B, T', H', W', d] -> the same."""
-    rows = features.flatten(0, 1).movedim(-1, 1)  # [B T', d, H', W']
-    return avg_pool2d(rows, 3, 1, 1, count_include_pad=False).movedim(1, -1).view(features.shape)
+def parted(clips: ClipDataset, most: int) -> tuple[ClipDataset, ClipDataset]:
+    """The normal clips, at most so many: for the bank, and those that stay out of it.
 
+    Every fifth video stays out, in an order without meaning; where there are fewer than five, the last fifth of each.
 
-def coreset(tokens: Tensor, size: int, projected: int) -> Tensor:
-    """Greedy choice of `size` tokens, each the farthest from those before it, by distances in a random projection.
-
-    tokens [n, d], n >= size -> [size, d].
+    Raises:
+        DataError: too few.
     """
-    flat = tokens @ torch.randn(tokens.shape[1], projected).to(tokens)
-    chosen = [int(torch.randint(len(tokens), ()))]
-    distance = torch.full(flat.shape[:1], torch.inf).to(flat)
-    while len(chosen) < size:
-        distance = distance.minimum((flat - flat[chosen[-1]]).square().sum(1))
-        chosen.append(int(distance.argmax()))
-    return tokens[chosen]
+    normal = [clip for clip in clips.clips if not clip.abnormal]
+    videos = sorted({clip.name for clip in normal}, key=video_key)
+    if len(videos) >= HELD:
+        out = {*videos[::HELD]}
+        held = [clip for clip in normal if clip.name in out]
+    else:
+        each = [[clip for clip in normal if clip.name == name] for name in videos]
+        held = [clip for own in each for clip in own[len(own) - len(own) // HELD :]]
+    kept = {id(clip) for clip in held}
+    own = [clip for clip in normal if id(clip) not in kept]
+    if not held:
+        raise DataError(
+            f"{len(normal)} normal clips of {len(videos)} videos: a fifth of the videos, or of each, has to stay "
+            f"out of the memory to say what is usual. Give {HELD} videos, or one of {HELD} clips."
+        )
+    return part(clips, spaced(own, most - most // HELD)), part(clips, spaced(held, most // HELD))
 
 
-def nearest(tokens: Tensor, bank: Tensor) -> Tensor:
-    """Euclidean distance of each token [n, d] to the nearest of the bank [m, d]: [n]."""
-    return torch.cat([torch.cdist(part, bank).amin(1) for part in tokens.split(CHUNK)])
+def part(clips: ClipDataset, chosen: Sequence[Clip]) -> ClipDataset:
+    """A data set with these clips only."""
+    less = copy.copy(clips)
+    less.clips, less.kept = list(chosen), None
+    return less
 
 
-def scale(distance: Tensor, median: float, high: float) -> Tensor:
-    """Distances -> logits of scores in (0, 1), which are a logistic curve over the logarithm of the distance.
+def length(frames: Tensor, fps: float) -> float:
+    """Seconds of video for which a window [T] of frames stands."""
+    return float(frames[-1] - frames[0]) / max(len(frames) - 1, 1) * len(frames) / fps
 
-    It goes through `MEDIAN_SCORE` at the median and 0.5 at the 99 % quantile (`high`) of normal tokens. It rises
-    strictly, so no ranking changes; the spread between both makes the thresholds of `RuleChoice` meaningful.
-    """
-    steep = log(1 / MEDIAN_SCORE - 1) / max(log(max(high, 1e-12) / max(median, 1e-12)), 1e-6)
-    return steep * (distance.clamp(min=1e-12) / max(high, 1e-12)).log()
+
+def quiet(maps: NDArray[np.float32]) -> MapRule:
+    """The rule with the lowest threshold under which normal maps [N, H, W] show at most one region a frame."""
+    best = MapRule(1.0)
+    for threshold in np.quantile(maps, 1 - np.array(SHARES)):
+        rule = MapRule(float(threshold))
+        if np.mean([len(boxes(own, rule)) for own in maps]) > REGIONS:
+            break
+        best = rule
+    return best
