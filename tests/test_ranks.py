@@ -16,7 +16,7 @@ RANKS = {
     "memory": 4,  # says what a frame's score will be, so it stands above metrics
     "seen": 5, "viz": 5, "annotate": 5,
     "tasks": 6, "exports": 6,  # of what viz writes
-    "nano": 7, "conversation": 7,
+    "nano": 7, "conversation": 7, "watching": 7,
     "ui": 8,
     "commands": 9,  # one of them writes nano's blueprint
     "cli": 10,

@@ -14,7 +14,9 @@ from tvau.signals import stoppable
 COMMANDS = {
     "demo": "see something within a minute: freshly drawn videos and what the shipped model says of them",
     "predict": "heatmaps, scores, events and a dialog for your videos",
-    "ui": "the same in the browser",
+    "chat": "talk about a video in the terminal",
+    "watch": "alerts, key frames and clips of a camera or stream, while it runs",
+    "ui": "talk about a video in the browser",
     "learn": "learn what is normal from normal video alone: a model without labels or training",
     "fit": "train stage 1, stage 2 or a baseline",
     "validate": "measure a checkpoint on the validation videos",

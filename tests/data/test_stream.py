@@ -27,8 +27,8 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def taken(source: str | Path, **options: Any) -> tuple[Stream, list[Shot], list[str]]:
     """A stream that was read to its end, its frames, and what was said meanwhile."""
     said: list[str] = []
-    with open_stream(str(source), 5, SIZE, say=said.append, **{"patience": 2.0, "reconnects": 0, **options}) as stream:
-        shots = list(stream)
+    with open_stream(str(source), 5, SIZE, say=said.append, **{"patience": 10.0, "reconnects": 0, **options}) as stream:
+        shots = [shot for shot in stream if shot is not None]
     return stream, shots, said
 
 
@@ -101,9 +101,10 @@ def test_who_looks_too_slowly_sees_the_newest_frames(camera: Path) -> None:
     with http(camera, seconds=1.5) as address, open_stream(address, 25, SIZE, waiting=5, reconnects=0) as stream:
         frames = iter(stream)
         first = next(frames)
+        assert first is not None
         while not stream._ended:  # as long as the server sends
             time.sleep(0.05)
-        rest = list(frames)
+        rest = [shot for shot in frames if shot is not None]
     assert [shot.number for shot in rest] == [45, 46, 47, 48, 49]
     assert [shot.fresh for shot in (first, *rest)] == [True, True, False, False, False, False]
     assert stream.dropped == 44
@@ -113,6 +114,7 @@ def test_a_file_waits_for_who_looks_slowly(camera: Path) -> None:
     with open_stream(str(camera), 25, SIZE, waiting=2) as stream:
         for number, shot in enumerate(stream):
             time.sleep(0.002)
+            assert shot is not None
             assert shot.number == number
     assert number == 49
     assert stream.dropped == 0
@@ -211,6 +213,11 @@ def headless(path: Path) -> Path:
     return path
 
 
+def test_passwords_are_not_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^http://127[^@]*/camera: cannot be opened"):
+        taken("http://me:secret@127.0.0.1:9/camera")
+
+
 def test_a_silent_server_is_given_up(tmp_path: Path) -> None:
     empty = tmp_path / "nothing.ts"
     empty.touch()
@@ -218,10 +225,22 @@ def test_a_silent_server_is_given_up(tmp_path: Path) -> None:
         taken(address, patience=0.5)
 
 
+def test_silence_is_told(camera: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tvau.data.stream.SILENCE", 0.3)
+    with http(camera, stall=True) as address, open_stream(address, 5, SIZE, patience=30) as stream:
+        came = 0
+        for shot in stream:
+            if shot is None and came == 10:
+                break
+            came += shot is not None
+        else:
+            pytest.fail("the stream ended before its silence was told")
+
+
 def test_stopping_does_not_wait_for_a_silent_source(camera: Path) -> None:
     with http(camera, stall=True) as address, open_stream(address, 5, SIZE, patience=600) as stream:
         for shot in stream:
-            if shot.number >= 20:
+            if shot is not None and shot.number >= 20:
                 stream.stop()  # else this test would last ten minutes
 
 

@@ -10,12 +10,13 @@ are sampled by time and made small while they are decoded, so that memory depend
 """
 
 import errno
+import re
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,6 +33,7 @@ from tvau.errors import DataError
 
 SHOWN = (360, 640)  # (height, width) into which the pictures that people look at fit
 JUMP = 10.0  # seconds; a clock that goes on by more, or back, was set anew
+SILENCE = 5.0  # seconds without a frame, after which nothing joins what comes to what was before
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds before the first and before any new connection
 LAST_WAIT = 1.0  # seconds for the thread to let go of the source; one that waits for it is left behind
 GLANCE = 0.1  # seconds between two looks whether there is something to do
@@ -80,6 +82,7 @@ class Stream:
     """A source that is being read; iterating gives its sampled frames. See `open_stream`.
 
     Attributes:
+        name: the source as it is told, without user and password.
         live: whether it goes on whether or not somebody looks.
         came: frames that were decoded.
         dropped: sampled frames that nobody looked at, as the machine was too slow.
@@ -94,13 +97,14 @@ class Stream:
         self.source, self.rate, self.size, self.patience, self.follow, self.say = (
             source, rate, size, patience, follow, say,
         )  # fmt: skip
+        self.name = re.sub("://[^/@]*@", "://", source)  # passwords are for the source alone
         self.address, self.device = "://" in source, source.startswith("/dev/") and not Path(source).is_file()
         self.live = self.address or self.device
         self.reconnects = reconnects if self.address else 0
         self.came = self.dropped = self.damaged = self.connections = 0
         self._queue: deque[Shot] = deque()
         self._waiting, self._change = waiting, threading.Condition()
-        self._ended, self._stopped = False, False
+        self._ended, self._stopped, self._until = False, False, float("inf")
         self._error: BaseException | None = None
         self._clock, self._next, self._lost = Clock(), 0.0, True
         self._given: Size | None = None
@@ -109,16 +113,21 @@ class Stream:
         # a daemon: a device or pipe that never answers must not keep the process
         self._thread = threading.Thread(target=self._run, name="tvau-stream", daemon=True)
 
-    def __iter__(self) -> Iterator[Shot]:
-        """Sampled frames as they come. Raises DataError where a source never showed one."""
-        while True:
+    def __iter__(self) -> Iterator[Shot | None]:
+        """Sampled frames as they come; None whenever nothing has come for `SILENCE` seconds.
+
+        Raises:
+            DataError: a source that never showed a frame.
+        """
+        while not self._over():
             with self._change:
-                while not self._queue and not self._ended and not self._stopped:
+                silent = time.monotonic() + SILENCE
+                while not (self._queue or self._ended or self._over()) and time.monotonic() < silent:
                     self._change.wait(GLANCE)  # a signal may have asked to stop
-                if self._stopped or not self._queue:
-                    break
-                shot = self._queue.popleft()
+                shot = self._queue.popleft() if self._queue else None
                 self._change.notify_all()
+            if self._over() or (shot is None and self._ended):
+                break
             yield shot
         if self._error is not None and not self._stopped:
             raise self._error
@@ -126,6 +135,14 @@ class Stream:
     def stop(self) -> None:
         """Ends the iteration; may be called from a signal's handler."""
         self._stopped = True
+
+    def stop_after(self, seconds: float) -> None:
+        """Ends the iteration so many seconds from now, whether or not something comes."""
+        self._until = time.monotonic() + seconds
+
+    def _over(self) -> bool:
+        self._stopped |= time.monotonic() >= self._until
+        return self._stopped
 
     def __enter__(self) -> Self:
         return self
@@ -166,16 +183,16 @@ class Stream:
             wait = min(FIRST_WAIT * 2**tries, LONGEST_WAIT)
             tries += 1
             of = "" if self.reconnects is None else f" of {self.reconnects}"
-            self.say(f"{self.source}: {why}; connecting again in {wait:g} s ({tries}{of})")
+            self.say(f"{self.name}: {why}; connecting again in {wait:g} s ({tries}{of})")
             self._rest(wait)
             try:
                 connected = None if self._stopped else self._connect()
             except DataError as error:
-                connected, why = None, str(error).removeprefix(f"{self.source}: ").rstrip(".")
+                connected, why = None, str(error).removeprefix(f"{self.name}: ").rstrip(".")
         if not self.came and not self._stopped:
-            raise DataError(f"{self.source}: no frame came ({why}). Is it a video, and is it sent?")
+            raise DataError(f"{self.name}: no frame came ({why}). Is it a video, and is it sent?")
         if not self._stopped:
-            self.say(f"{self.source}: {why}, after {self.came} frames")
+            self.say(f"{self.name}: {why}, after {self.came} frames")
 
     def _rest(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -187,12 +204,12 @@ class Stream:
         try:
             container = av.open(self._named(), timeout=self._timeout(), **self._options())
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise DataError(f"{self.source}: cannot be opened as a stream ({self._said(error)}).") from error
+            raise DataError(f"{self.name}: cannot be opened as a stream ({self._said(error)}).") from error
         stream = moving(container)
         if stream is None or names(container) & STILL:
             kinds = {"text or a still picture"} if stream else {each.type for each in container.streams}
             container.close()
-            raise DataError(f"{self.source}: there is no video in it, only {', '.join(sorted(kinds)) or 'nothing'}.")
+            raise DataError(f"{self.name}: there is no video in it, only {', '.join(sorted(kinds)) or 'nothing'}.")
         # threads that work on several frames at once hold as many back
         stream.codec_context.thread_type = "SLICE" if self.live else "AUTO"
         self.connections += 1
@@ -207,11 +224,11 @@ class Stream:
             return self.source
         if not Path(self.source).exists():
             raise DataError(
-                f"{self.source}: no such file or device; expected a file, a camera (/dev/video0), an address "
+                f"{self.name}: no such file or device; expected a file, a camera (/dev/video0), an address "
                 "(rtsp://..., http://...) or - for what is piped in."
             )
         if Path(self.source).is_dir():
-            raise DataError(f"{self.source} is a folder; tvau predict looks at frame folders.")
+            raise DataError(f"{self.name} is a folder; tvau predict looks at frame folders.")
         return self.source if self.device else str(Path(self.source).absolute())
 
     def _timeout(self) -> float | None:
@@ -266,7 +283,7 @@ class Stream:
         if size != self._given:
             expect_pixels(Path(self.source), size)
             if self._given is not None:
-                self.say(f"{self.source}: its pictures are now {size[1]}x{size[0]}, no longer "
+                self.say(f"{self.name}: its pictures are now {size[1]}x{size[0]}, no longer "
                          f"{self._given[1]}x{self._given[0]}")  # fmt: skip
             self._given = size
             self._shape = self._shape or fitting(size)
@@ -288,8 +305,7 @@ class Stream:
             if len(self._queue) > self._waiting:
                 self._queue.popleft()
                 self.dropped += 1
-                first = self._queue[0]
-                self._queue[0] = Shot(**{**vars(first), "fresh": True})
+                self._queue[0] = replace(self._queue[0], fresh=True)
             self._change.notify_all()
 
 
