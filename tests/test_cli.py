@@ -106,6 +106,7 @@ def test_stage_one_is_tested_beside_its_baseline(demo: Demo, heatmap: Path) -> N
             assert {"micro_auc", "average_precision"} <= set(scores["frame"]["interval"])
             assert 0 <= scores["events"]["f1"] <= 1
             assert scores["events"]["hours"] > 0
+            assert 0 <= scores.get("calibration", {"error": 0})["error"] <= 1
             assert scores["rule"] == rules[method]
     curves = json.loads((heatmap.parent / "curves.json").read_text())
     assert set(curves["tvau"]["test"]) == {"frame", "pixel", "region"}

@@ -5,7 +5,7 @@ from math import log
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import gelu, normalize
 
 from tiny import close
 from tvau.errors import OptionError
@@ -49,6 +49,33 @@ def test_maps_are_those_of_the_equations(decoder: AnomalyHeatmapDecoder, hidden:
     close(given.logit, maps[:, :, 1] - maps[:, :, 0])
     abnormal = maps[:, :, 1].exp() / (maps[:, :, 0].exp() + maps[:, :, 1].exp())  # eq. 7, 8
     close(heatmap(given.logit, T, H, W), abnormal)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 40])
+def test_with_time_the_first_layer_sees_mean_and_step_before(steps: int) -> None:
+    """By loops, for a clip of one step, a short one and a long window."""
+    torch.manual_seed(0)
+    decoder, width, text = AnomalyHeatmapDecoder(DV, D, [4], width=5, context="time"), 5, torch.randn(2, D)
+    hidden = torch.randn(B, steps, DV, H, W)
+    norm, first, _, last = decoder.projections["4"].children()
+    assert first.weight.shape == (3 * width, DV)
+    maps = torch.zeros(B, steps, 2, H, W)
+    for b, y, x in torch.cartesian_prod(*map(torch.arange, (B, H, W))).tolist():
+        parts = [first(norm(hidden[b, t, :, y, x])) for t in range(steps)]
+        p, q, r = ([own[k * width : (k + 1) * width] for own in parts] for k in range(3))
+        for t in range(steps):
+            inner = p[t] + q[t] - sum(q) / steps + r[t] - r[max(t - 1, 0)]
+            projected = last(gelu(inner))
+            maps[b, t, :, y, x] = torch.stack([projected @ own / (projected.norm() * own.norm()) for own in text])
+    given = decoder({4: hidden}, text)
+    close(given.similar, maps)
+    close(given.logit, maps[:, :, 1] - maps[:, :, 0])
+
+
+def test_a_still_clip_says_nothing_of_time() -> None:
+    decoder, text = AnomalyHeatmapDecoder(DV, D, [4], context="time"), torch.randn(2, D)
+    still = torch.randn(B, 1, DV, H, W).expand(-1, T, -1, -1, -1)
+    close(decoder({4: still}, text).logit[:, 1:], decoder({4: still[:, :1]}, text).logit.expand(-1, T - 1, -1, -1))
 
 
 def test_the_difference_of_nearly_equal_texts_does_not_cancel() -> None:

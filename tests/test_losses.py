@@ -21,6 +21,18 @@ def test_a_case_by_hand() -> None:
     assert map_loss(maps, mask, positive_weight=1, dice_weight=2).item() == pytest.approx(plain + 2 * dice, rel=1e-5)
 
 
+def test_the_clip_term_is_of_the_mean_of_the_four_highest_patches() -> None:
+    maps, mask = torch.randn(3, 2, 3, 4), torch.zeros(3, 4, 6, 8, dtype=torch.bool)
+    mask[1, 2, 3, 4] = True
+    peaks = torch.tensor([sorted(own.flatten().tolist())[-4:] for own in maps]).mean(1)
+    signs = zip(peaks.tolist(), (1, -1, 1), strict=True)  # the second is abnormal
+    expected = sum(log(1 + exp(sign * peak)) for peak, sign in signs) / 3
+    more = map_loss(maps, mask, clip_weight=0.2) - map_loss(maps, mask)
+    assert more.item() == pytest.approx(0.2 * expected, rel=1e-4)
+    alone = [map_loss(maps[i : i + 1], mask[i : i + 1], clip_weight=0.2) for i in range(3)]
+    close(map_loss(maps, mask, clip_weight=0.2), torch.stack(alone).mean())
+
+
 def test_a_clip_counts_the_same_whatever_its_neighbours() -> None:
     maps, mask = torch.randn(3, 2, 3, 4), torch.rand(3, 4, 6, 8) > torch.tensor([0.1, 0.5, 0.99]).view(3, 1, 1, 1)
     alone = [map_loss(maps[i : i + 1], mask[i : i + 1]) for i in range(3)]

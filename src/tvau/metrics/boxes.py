@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tvau.errors import CheckpointError, DataError
+from tvau.metrics.calibration import Platt
 from tvau.metrics.events import EventChoice, EventRule
 from tvau.metrics.frame import FrameScores, frame_scores
 from tvau.metrics.region_scores import RegionScores
@@ -36,10 +37,14 @@ class MapRule:
     area: float = 0.0005  # share of the picture that a region covers at least; fixed beforehand
     smoothing: float = 0.0  # standard deviation of the Gaussian over frame scores, in sampled frames; 0: none
     events: EventRule = field(default_factory=EventRule)
+    scale: float = 1.0  # with `bias`: what makes a probability of a smoothed score, see `metrics.calibration`
+    bias: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.threshold <= 1 and 0 <= self.area <= 1 and 0 <= self.smoothing < np.inf):
-            raise DataError(f"{self}: expected threshold and area in [0, 1] and a smoothing of 0 or more frames.")
+        if not (0 <= self.threshold <= 1 and 0 <= self.area <= 1 and 0 <= self.smoothing < np.inf and self.scale > 0):
+            raise DataError(
+                f"{self}: expected threshold and area in [0, 1], a smoothing of 0 or more frames and a scale above 0."
+            )
 
     def stored(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""
@@ -99,15 +104,15 @@ class RuleChoice(nn.Module):
     """Scores validation clips under every candidate rule, and names the best.
 
     The smoothing is that of the highest micro AUC, the threshold that of the highest mean of RBDC and TBDC, the rule
-    for events that of `EventChoice` on the smoothed scores; of equals the first. What cannot be measured (no true box,
-    one class only) stays as it is by default.
+    for events that of `EventChoice` on the smoothed scores, to which their probabilities are fitted; of equals the
+    first. What cannot be measured (no true box, one class only) stays as it is by default.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.frames = nn.ModuleList(FrameScores(width) for width in WIDTHS)
         self.regions = nn.ModuleList(RegionScores() for _ in THRESHOLDS)
-        self.events = EventChoice()
+        self.events, self.platt = EventChoice(), Platt()
 
     def update(
         self,
@@ -132,6 +137,7 @@ class RuleChoice(nn.Module):
         for frame in self.frames:
             cast(FrameScores, frame).update(name, frames, scores, labels)
         self.events.update(name, frames, scores, labels, fps)
+        self.platt.update(name, frames, scores, labels)
         for threshold, region in zip(THRESHOLDS, self.regions, strict=True):
             if tracks is not None:
                 found = clip_boxes(heatmaps, MapRule(threshold))
@@ -144,5 +150,6 @@ class RuleChoice(nn.Module):
         found = [cast(RegionScores, region).compute() for region in self.regions]
         areas = [scores.get("rbdc", 0.0) + scores.get("tbdc", 0.0) for scores in found]
         threshold = THRESHOLDS[int(np.argmax(areas))] if max(areas) > 0 else default.threshold
-        self.events.smoothing = WIDTHS[int(np.argmax(aucs))]
-        return MapRule(threshold, default.area, self.events.smoothing, EventRule.restored(self.events.compute()))
+        self.events.smoothing = self.platt.smoothing = smoothing = WIDTHS[int(np.argmax(aucs))]
+        events = EventRule.restored(self.events.compute())
+        return MapRule(threshold, default.area, smoothing, events, **self.platt.compute())

@@ -176,6 +176,12 @@ class FrameScores(RowMetric):
         """(scores [N], labels [N]) of each video, frames in order, scores smoothed."""
         return [(smooth(scores, self.smoothing), labels) for _, _, scores, labels in self.series()]
 
+    def together(self) -> Video:
+        """The same of all videos in one list."""
+        videos = self.videos()
+        scores = np.concatenate([np.empty(0), *(scores for scores, _ in videos)])
+        return scores, np.concatenate([np.empty(0, bool), *(labels for _, labels in videos)])
+
     def compute(self) -> dict[str, Any]:
         """What `frame_summary` gives."""
         return frame_summary(self.videos(), self.bootstrap)

@@ -47,8 +47,8 @@ def load_scores(path: Path) -> tuple[dict[str, MapScores], dict[str, NDArray[Any
             arrays = {key: stored[key] for key in stored.files}
         methods = {}
         for method in [key.removesuffix("/rule") for key in arrays if key.endswith("/rule")]:
-            on, off, shortest, gap, threshold, area, smoothing = arrays.pop(f"{method}/rule").tolist()
-            methods[method] = MapScores(MapRule(threshold, area, smoothing, EventRule(on, off, shortest, gap)))
+            *events, threshold, area, smoothing, scale, bias = arrays.pop(f"{method}/rule").tolist()
+            methods[method] = MapScores(MapRule(threshold, area, smoothing, EventRule(*events), scale, bias))
             for part in PARTS:
                 metric = getattr(methods[method], part)
                 for name, state in metric.metric_state.items():

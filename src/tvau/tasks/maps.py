@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tvau.errors import DataError
 from tvau.metrics import EventScores, FrameScores, MerlScores, PixelScores, RegionScores
 from tvau.metrics.boxes import MapRule, clip_boxes
+from tvau.metrics.calibration import Reliability
 from tvau.metrics.frame import frame_scores
 from tvau.model import TVAU, Evidence
 from tvau.seen import Seen
@@ -98,6 +99,8 @@ class MapScores(nn.Module):
         self.rule = rule or MapRule()
         self.frame, self.pixel = FrameScores(self.rule.smoothing, bootstrap), PixelScores(bootstrap=bootstrap)
         self.events = EventScores(self.rule.events, self.rule.smoothing, bootstrap)
+        fitted = (self.rule.scale, self.rule.bias) != (1, 0)
+        self.calibration = Reliability(self.rule.smoothing, self.rule.scale, self.rule.bias) if fitted else None
         self.region = RegionScores(bootstrap=bootstrap)
         self.merl = MerlScores() if merl else None
 
@@ -113,6 +116,8 @@ class MapScores(nn.Module):
             scores = frame_scores(heatmaps[rows])
             self.frame.update(part["name"], part["frames"], scores, part["labels"])
             self.events.update(part["name"], part["frames"], scores, part["labels"], part["fps"])
+            if self.calibration:
+                self.calibration.update(part["name"], part["frames"], scores, part["labels"])
         if rows := having(batch, "mask"):
             part = select(batch, rows)
             self.pixel.update(heatmaps[rows], part["mask"], part["name"], part["frames"])
@@ -127,12 +132,13 @@ class MapScores(nn.Module):
     def compute(self) -> dict[str, Any]:
         """{"frame": {...}, "events": {...}, "pixel": {...}, "region": {...}, "rule": {...}} and "region_merl".
 
-        What was not seen is left out.
+        Also "calibration" where the rule was fitted. What was not seen is left out.
 
         Every process has to call it, also one that saw no clip.
         """
         parts = {"frame": self.frame.compute(), "events": self.events.compute()}
         parts |= {"pixel": self.pixel.compute(), "region": self.region.compute()}
+        parts["calibration"] = self.calibration.compute() if self.calibration else {}
         parts["region_merl"] = self.merl.compute() if self.merl else {}
         seen = {name: scores for name, scores in parts.items() if scores.get("frames")}
         return seen | {"rule": self.rule.stored()} if seen else {}

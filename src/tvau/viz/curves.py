@@ -21,6 +21,7 @@ class Panel(NamedTuple):
 
 PANELS = (
     Panel("frame", "roc", "Frames: ROC", "false positive rate", "true positive rate"),
+    Panel("calibration", "reliability", "Frames: reliability", "probability", "share that is abnormal"),
     Panel("pixel", "roc", "Pixels: ROC", "false positive rate", "true positive rate"),
     Panel("pixel", "pro", "Pixels: PRO", "false positive rate", "mean found share of a region"),
     Panel("region", "rbdc", "Regions: RBDC", "false detections a frame", "found boxes"),

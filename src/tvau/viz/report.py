@@ -41,6 +41,10 @@ MAPS = {  # part of the results -> title and columns of its table
             "alarms": "alarms", "hours": "hours",
         },
     ),
+    "calibration": (
+        "Maps: probabilities of frames",
+        {"error": "calibration error", "error_raw": "without the fit", "frames": "frames"},
+    ),
     "pixel": (
         "Maps: pixels",
         {
