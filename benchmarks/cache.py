@@ -1,7 +1,7 @@
 """What the cache of vision passes saves: `python benchmarks/cache.py [data/demo]` times a step of stage 1.
 
 nano, clips of 16 frames of 96x160 pixels, batches of 8. Seconds are those of the processor (all threads together), so
-that other work on the machine hardly counts: a training step as it is; the same with the tower's pass from an empty
+that other work on the machine hardly counts: a training step as it is (`--blocks` says of which blocks); the same with the tower's pass from an empty
 cache, which computes and writes; the same with a full one; and their parts.
 """
 
@@ -44,7 +44,7 @@ def step(task: HeatmapTask) -> Callable[[Batch], None]:
     return work
 
 
-def main(root: str, count: int) -> None:
+def main(root: str, count: int, blocks: list[int]) -> None:
     """Prints a Markdown table."""
     torch.manual_seed(0)
     data = UBnormal(root, test_splits=["training"], num_workers=0)
@@ -52,7 +52,6 @@ def main(root: str, count: int) -> None:
     samples = [data.splits["training"][i] for i in torch.randperm(len(data.splits["training"]))[: 8 * count]]
     batches = [collate(samples[i : i + 8]) for i in range(0, 8 * count, 8)]
     with tempfile.TemporaryDirectory() as folder:
-        blocks = [1, 2, 4, 6]
         plain, cached = Qwen25VL(str(NANO), blocks=blocks), Qwen25VL(str(NANO), blocks=blocks, cache=folder)
         tasks = [HeatmapTask(plain), HeatmapTask(cached), HeatmapTask(cached)]
         for task in tasks:
@@ -79,5 +78,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", nargs="?", default="data/demo")
     parser.add_argument("--batches", type=int, default=6)
+    parser.add_argument("--blocks", type=int, nargs="+", default=[1, 2, 4, 6])
     given = parser.parse_args()
-    main(given.root, given.batches)
+    main(given.root, given.batches, given.blocks)
