@@ -5,7 +5,7 @@ from math import log
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, normalize
+from torch.nn.functional import gelu, linear, normalize
 
 from tiny import close
 from tvau.errors import OptionError
@@ -58,10 +58,12 @@ def test_with_time_the_first_layer_sees_mean_and_step_before(steps: int) -> None
     decoder, width, text = AnomalyHeatmapDecoder(DV, D, [4], width=5, context="time"), 5, torch.randn(2, D)
     hidden = torch.randn(B, steps, DV, H, W)
     norm, first, _, last = decoder.projections["4"].children()
+    assert isinstance(first, nn.Linear)
     assert first.weight.shape == (3 * width, DV)
     maps = torch.zeros(B, steps, 2, H, W)
     for b, y, x in torch.cartesian_prod(*map(torch.arange, (B, H, W))).tolist():
-        parts = [first(norm(hidden[b, t, :, y, x])) for t in range(steps)]
+        tokens = [norm(hidden[b, t, :, y, x]) for t in range(steps)]
+        parts = [linear(token, first.weight, first.bias) for token in tokens]
         p, q, r = ([own[k * width : (k + 1) * width] for own in parts] for k in range(3))
         for t in range(steps):
             inner = p[t] + q[t] - sum(q) / steps + r[t] - r[max(t - 1, 0)]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from tiny import Demo, batch
+from tiny import Demo, batch, close
 from tvau.backbones import Qwen25VL
 from tvau.data.parts import fold
 from tvau.errors import OptionError
@@ -77,7 +77,8 @@ def test_a_decoder_learns_nothing_of_its_own_part(checkpoint: Path) -> None:
     without = fitted(checkpoint, base)
     assert without.model.decoder is not None
     assert plain.model.decoder is not None
-    assert same(without.model.decoder, plain.model.decoder)  # the decoder itself is the same with and without folds
+    for own, expected in zip(plain.model.decoder.parameters(), without.model.decoder.parameters(), strict=True):
+        close(own, expected)  # the decoder itself learns the same with and without folds, up to the order of sums
 
 
 def test_a_step_of_one_part_alone_is_a_step(checkpoint: Path) -> None:
