@@ -1,8 +1,8 @@
 """What the cache of vision passes saves: `python benchmarks/cache.py [data/demo]` times a step of stage 1.
 
 nano, clips of 16 frames of 96x160 pixels, batches of 8. Seconds are those of the processor (all threads together), so
-that other work on the machine hardly counts: a training step as it is; the same with the tower's pass from an empty cache,
-which computes and writes; the same with a full one; and their parts. `--blocks` says which blocks are read.
+that other work on the machine hardly counts: a training step as it is; the same with the tower's pass from an empty
+cache, which computes and writes; the same with a full one; and their parts. `--blocks` says which blocks are read.
 """
 
 import argparse
