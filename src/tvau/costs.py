@@ -5,6 +5,7 @@ the peak; what is left out: the CUDA context (about 0.5 GB), the logits of the a
 turns where the vocabulary has 150,000 words) and fragmentation.
 """
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,8 @@ def cost(
     """
     adapter = adapter_for(config, preset["checkpoint"])
     size = preset.get("size") or adapter.native_size(config) or frame
-    grid = adapter.patches(config, preset.get("frames", 16), *size)
+    frames = preset.get("frames", 16)
+    grid = adapter.patches(config, frames, *size)
     blocks = preset.get("blocks") or list(relative(config.vision_config.num_hidden_layers))
     with torch.device("meta"):
         model = AutoModelForImageTextToText.from_config(config)
@@ -75,18 +77,21 @@ def cost(
     # stage 1 leaves the language model off the device, unless few bits bind it there
     language = nn.ModuleList([model.get_decoder(), model.get_output_embeddings()])
     tower = weights if preset.get("bits") else (_count(model) - _count(language)) * one
-    seen = tower_states(adapter, config, grid, blocks, one) * clips
+    numbers = clips * frames * size[0] * size[1]  # pixels of a batch
+    pixels = numbers * 3 * 4
+    cells = clips * _cells(grid)
+    seen, running = cells * len(blocks) * width * one, cells * running_block(width, config.vision_config) * one
     sizes = layer_sizes(text)
     cache = clips * length * text.num_hidden_layers * 2 * sizes["kv"] * one
     prefill = clips * length * (4 * hidden + 3 * sizes["mlp"]) * one  # of one layer at a time
     kept = clips * kept_activations(text, length, one, bool(preset.get("gradient_checkpointing")))
-    # kept for the decoder's gradients: in front of the norm and behind it, three inner tensors
-    maps = clips * _cells(grid) * len(blocks) * 5 * width * 4
+    # kept for the decoder's gradients: in front of the norm and behind it, three inner tensors; then the loss's own
+    maps, loss = cells * len(blocks) * 5 * width * 4, numbers * 7 * 4
     return Cost(
         adapter.family, _count(model), blocks, config.vision_config.num_hidden_layers, grid, tokens, words,
-        predict=weights + seen + prefill + cache,
-        heatmap=tower + seen + maps + _count(decoder) * TRAINED,
-        dialog=weights + seen + kept + _count(decoder) * 4
+        predict=weights + pixels + seen + max(running, prefill + cache),
+        heatmap=tower + _count(decoder) * TRAINED + max(pixels + seen + max(running, maps), maps + loss),
+        dialog=weights + pixels + seen + kept + _count(decoder) * 4
         + (_count(encoder) + lora_parameters(adapter, model)) * TRAINED,
     )  # fmt: skip
 
@@ -100,13 +105,9 @@ def weight_bytes(model: nn.Module, one: int, bits: int | None) -> float:
     return (_count(model) - sum(packed)) * one + sum(packed) * (bits / 8 + 4 / 64) + max(packed) * one
 
 
-def tower_states(
-    adapter: type[HuggingFaceLVLM], config: PreTrainedConfig, grid: tuple[int, int, int], blocks: list[int], one: int
-) -> float:
-    """The blocks that are read, once as they are and once in float32, and what one block needs while it runs."""
-    width, vision = adapter.vision_width(config), config.vision_config
-    inner = getattr(vision, "intermediate_size", None) or width * getattr(vision, "mlp_ratio", 4)
-    return _cells(grid) * (len(blocks) * width * (one + 4) + (6 * width + 2 * inner) * one)
+def running_block(width: int, vision: PreTrainedConfig) -> int:
+    """Numbers that one block of the tower holds of a patch while it runs."""
+    return 6 * width + 2 * (getattr(vision, "intermediate_size", None) or width * getattr(vision, "mlp_ratio", 4))
 
 
 def layer_sizes(text: PreTrainedConfig) -> dict[str, int]:
@@ -168,6 +169,22 @@ def published(folder: str | Path) -> dict[str, Any]:
     """What `published.yaml` in a folder of presets says of each checkpoint; nothing where there is none."""
     path = Path(folder) / PUBLISHED
     return yaml.safe_load(path.read_text()) if path.is_file() else {}
+
+
+def read_measured(path: str | Path, needed: bool) -> list[dict[str, Any]]:
+    """Rows of a file of `benchmarks/gpu.py`: preset, clips, bits, gradient_checkpointing, and peaks in bytes.
+
+    Raises:
+        BackboneError: it is no such file, or it is needed and not there.
+    """
+    path = Path(path)
+    if not needed and not path.is_file():
+        return []
+    try:
+        rows = json.loads(path.read_text())
+        return [dict(row) for row in rows]
+    except (OSError, ValueError, TypeError) as error:
+        raise BackboneError(f"{path}: expected the measured.json of benchmarks/gpu.py ({error})") from error
 
 
 def for_published(sizes: dict[str, Any]) -> PreTrainedConfig:

@@ -1,5 +1,6 @@
 """What an LVLM costs: presets against published figures, and memory against what autograd really keeps."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from real import needs_real
 from tvau import backbones
 from tvau.backbones.huggingface import HuggingFaceLVLM, context, relative
 from tvau.cli import main
-from tvau.costs import RANK, cost, for_published, kept_activations, lora_parameters, read_presets
+from tvau.costs import RANK, cost, for_published, kept_activations, lora_parameters, read_measured, read_presets
 from tvau.errors import BackboneError
 
 ROOT = Path(__file__).parents[2]
@@ -91,6 +92,52 @@ def test_activations_are_those_that_autograd_keeps(kind: str, dtype: torch.dtype
     with torch.device("meta"):
         plain = AutoModelForImageTextToText.from_config(config)
     assert lora_parameters(adapter_of(sizes), plain) == lora
+
+
+@pytest.fixture(scope="module")
+def bench(root: Path) -> Any:
+    """benchmarks/backbones.py as a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(root / "benchmarks"))
+        return importlib.import_module("backbones")
+
+
+@pytest.mark.parametrize("options", [{}, {"gradient_checkpointing": True, "clips": 2}], ids=["plain", "checkpointing"])
+def test_memory_is_what_the_allocator_holds(options: dict[str, Any], bench: Any) -> None:
+    made = bench.Bench("thin", "small", words=4, **options)  # 480 visual tokens: what is seen outweighs what is known
+    computed = made.computed()
+    for work, stage in bench.COMPUTED.items():
+        assert getattr(computed, stage) == pytest.approx(made.peak(work), rel=0.2), stage
+
+
+def test_the_script_for_a_card_runs_on_a_thin_model_and_goes_on_behind_a_failure(
+    bench: Any, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(root / "benchmarks"))
+    gpu = importlib.import_module("gpu")
+    monkeypatch.setitem(gpu.PARTS, "broken", (gpu.ratios, {}))  # unknown to the process of its own: it ends there
+    gpu.main(["--thin", "--parts", "broken", "1 clip", f"--out={tmp_path}", "--rounds=1", "--words=2"])
+    parts = json.loads((tmp_path / "gpu.json").read_text())["parts"]
+    assert parts["broken"]["error"] == "exit status 2, see log.txt"
+    assert all(stage["bytes"] > 1e6 and stage["seconds"] > 0 for stage in parts["1 clip"]["found"].values())
+    assert "| broken | failed: exit status 2" in (tmp_path / "gpu.md").read_text()
+    rows = json.loads((tmp_path / "measured.json").read_text())
+    assert [(row["preset"], row["clips"], row["bits"]) for row in rows] == [("thin", 1, None)]
+    (tmp_path / "thin.yaml").write_text(yaml.safe_dump({"init_args": preset("qwen2_vl_2b")}))
+    (tmp_path / "published.yaml").write_text(yaml.safe_dump(PUBLISHED))
+    capsys.readouterr()
+    main(["backbones", str(tmp_path)])
+    assert "| 0.0 / 0.0 / 0.1 |" in capsys.readouterr().out
+    main(["backbones", str(tmp_path), "--clips=2"])  # which nobody measured
+    assert "|  | sizes and words |" in capsys.readouterr().out
+
+
+def test_a_file_that_measured_nothing(tmp_path: Path) -> None:
+    (tmp_path / "measured.json").write_text("3")
+    for path, needed in ((tmp_path / "measured.json", False), (tmp_path / "absent.json", True)):
+        with pytest.raises(BackboneError, match=r"expected the measured.json of benchmarks/gpu.py"):
+            read_measured(path, needed)
+    assert read_measured(tmp_path / "absent.json", needed=False) == []
 
 
 def test_stages_cost_more_than_the_weights_alone() -> None:
