@@ -20,6 +20,7 @@ def load(
     device: str | None = None,
     abnormal: Sequence[str] = (),
     normal: Sequence[str] = (),
+    server: str | None = None,
 ) -> Model:
     """A trained model, ready to look and to speak; see `tvau.conversation.load`.
 
@@ -28,7 +29,8 @@ def load(
         backbone: the LVLM it belongs to, where it is another than the model names.
         device: "cpu", "cuda", "cuda:1"; None: the GPU where there is one.
         abnormal, normal: own phrases in the place of the trained prompts, such as ["a person climbing a fence"].
+        server: address of an OpenAI-like server that speaks for the LVLM; None: it speaks here.
     """
     from tvau.conversation import load  # it imports torch and transformers, which the help and the version do without
 
-    return load(path, backbone, device, abnormal, normal)
+    return load(path, backbone, device, abnormal, normal, server)

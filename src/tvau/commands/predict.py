@@ -19,7 +19,7 @@ SHORT = {
     "--out": "--trainer.callbacks.folder", "--overwrite": "--trainer.callbacks.overwrite",
     "--boxes": "--trainer.callbacks.boxes", "--abnormal": "--abnormal", "--normal": "--normal",
 }  # fmt: skip
-LONG = ("--backbone", "--questions", "--config", "-c", "--ckpt_path", "--seed_everything", "--help-all",
+LONG = ("--backbone", "--questions", "--server", "--config", "-c", "--ckpt_path", "--seed_everything", "--help-all",
         "--print_config")  # fmt: skip
 ALONE = {"--overwrite": "true", "--boxes": "true", "--help-all": None, "--print_config": None}  # without a value
 
@@ -60,6 +60,7 @@ def predict(*words: str) -> Any:
       --overwrite              do videos again that were done by the same model and options
       --ckpt PATH              a model's folder or checkpoint; of stage 1: heatmaps only (the one that comes with tvau)
       --backbone LVLM          the LVLM it belongs to: a preset, a checkpoint folder or a hub id (the one it names)
+      --server URL             an OpenAI-like server speaks for the LVLM, see docs/use/serving.md
       --questions TEXT ...     asked instead of the usual dialog
       --most N                 tokens an answer has at most (48)
       --abnormal TEXT          own words for what is abnormal, may be given again (those of the training)
@@ -103,11 +104,14 @@ def translated(words: Sequence[str]) -> list[str]:
         flags.setdefault("--trainer.default_root_dir", flags["--trainer.callbacks.folder"])
     phrases = {f"--trainer.callbacks.{side}": flags.pop(f"--{side}", None) for side in ("abnormal", "normal")}
     out = ["--config", found(CONFIG)] if own else []
+    server = flags.pop("--server", None)
     for name, value in flags.items():
         out += [name, *value] if isinstance(value, list) else [name if value is None else f"{name}={value}"]
     if any(phrases.values()):  # behind all that is said of the other callback
         out.append("--trainer.callbacks+=tvau.tasks.OwnWords")
         out += [f"{name}={json.dumps(own)}" for name, own in phrases.items() if own]
+    if server is not None:  # behind the flags of the callback before it
+        out += ["--trainer.callbacks+=tvau.tasks.Serve", f"--trainer.callbacks.server={server}"]
     return out
 
 

@@ -13,6 +13,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from tvau.backbones import VideoLVLM
 from tvau.backbones.checkpoint import hub_answers
+from tvau.backbones.served import Served
 from tvau.conversation.talk import Talk, View, look
 from tvau.data.sources import Source, open_source, record
 from tvau.errors import CheckpointError
@@ -112,6 +113,7 @@ def load(
     device: str | None = None,
     abnormal: Sequence[str] = (),
     normal: Sequence[str] = (),
+    server: str | None = None,
 ) -> Model:
     """A trained model, ready to look and to speak. While one is in use, loading it again gives the same one.
 
@@ -121,6 +123,7 @@ def load(
             the model names.
         device: "cpu", "cuda", "cuda:1"; None: the GPU where there is one.
         abnormal, normal: own phrases in the place of the trained prompts, see `TVAU.words`.
+        server: address of an OpenAI-like server that speaks for the LVLM (docs/use/serving.md); None: it speaks here.
 
     Raises:
         CheckpointError: no such model, a damaged one, or of another LVLM.
@@ -129,11 +132,13 @@ def load(
     name = found(MODEL if path is None else str(path))
     device = device or _device()
     stamps = [file.stat().st_mtime_ns for file in _files(Path(name))]
-    key = (str(Path(name).absolute()) if stamps else name, *stamps, backbone, device, *abnormal, None, *normal)
+    key = (str(Path(name).absolute()) if stamps else name, *stamps, backbone, device, server, *abnormal, None, *normal)
     if (model := _loaded.get(key)) is None:
         model = read(name, backbone, device)
         if abnormal or normal:
             model.tvau.words(abnormal, normal)
+        if server is not None:
+            model.tvau.backbone = Served(model.tvau.backbone, server)
         _loaded[key] = model
     return model
 

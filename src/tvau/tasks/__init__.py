@@ -1,6 +1,6 @@
 """The stages as LightningModules."""
 
-from tvau.tasks.callbacks import Cost, HeatmapPictures, OwnWords
+from tvau.tasks.callbacks import Cost, HeatmapPictures, OwnWords, Serve
 from tvau.tasks.dialog import DialogTask
 from tvau.tasks.heatmap import HeatmapTask
 from tvau.tasks.neighbours import NeighbourTask
@@ -10,5 +10,5 @@ from tvau.tasks.writer import PredictionWriter
 
 __all__ = [
     "Cost", "DialogTask", "HeatmapPictures", "HeatmapTask", "LastCheckpoint", "MetricsLogger", "NeighbourTask",
-    "OwnWords", "PredictionWriter", "Sharded",
+    "OwnWords", "PredictionWriter", "Serve", "Sharded",
 ]  # fmt: skip

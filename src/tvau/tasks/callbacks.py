@@ -12,6 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
+from tvau.backbones.served import Served
 from tvau.files import whole
 from tvau.tasks.base import Task
 from tvau.tasks.heatmap import MapTask
@@ -64,6 +65,23 @@ class HeatmapPictures(Callback):
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):
                     logger.experiment.add_image(f"heatmaps/{i}", picture, trainer.global_step, dataformats="HWC")
+
+
+class Serve(Callback):
+    """Lets a server speak in `predict`, see `tvau.backbones.served`.
+
+    Args:
+        server: its address.
+        name: of the LVLM there; None: the first that it names.
+    """
+
+    def __init__(self, server: str, name: str | None = None) -> None:
+        self.server, self.name = server, name
+
+    def on_predict_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """The language model leaves the device. Raises BackboneError where no server answers."""
+        model = cast(Task, module).model
+        model.backbone = Served(model.backbone, self.server, self.name)
 
 
 class Cost(Callback):
