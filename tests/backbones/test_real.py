@@ -1,11 +1,13 @@
 """The contract with real vocabularies, templates and processors (`tests/real.py`)."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForImageTextToText
 
 from contract import FPS
 from contract.checks import Checks
@@ -51,6 +53,21 @@ class Contract(Checks):
         first = rendered.index(TURNS[0]["answer"])
         whole = lvlm.tokens.tokenizer(rendered[first:].rstrip("\n"), add_special_tokens=False)["input_ids"]
         assert ours[len(theirs) :] == whole
+
+    def test_pixels_are_the_librarys(self, lvlm: HuggingFaceLVLM) -> None:
+        theirs, ours = self.library(lvlm, [TURNS[0]["question"]]), lvlm.pixels(self.clips())
+        seen = [key for key in ours if key.startswith("pixel")]
+        assert seen
+        assert all(torch.equal(ours[key], theirs[key]) for key in seen)
+
+    def test_lora_reaches_the_language_model_alone_at_its_true_size(self, tmp_path: Path) -> None:
+        config = AutoConfig.from_pretrained(self.family.lay(tmp_path))
+        with torch.device("meta"):
+            model = AutoModelForImageTextToText.from_config(config)
+        language, targets = model.get_decoder(), self.family.adapter.lora_targets
+        reached = [name for name, part in language.named_modules() if re.fullmatch(targets, name)]
+        assert len(reached) == 7 * config.get_text_config().num_hidden_layers  # q, k, v, o, gate, up, down
+        assert all(isinstance(language.get_submodule(name), torch.nn.Linear) for name in reached)
 
     def test_words_of_a_prompt(self, lvlm: HuggingFaceLVLM) -> None:
         clip = torch.zeros(1, 16, 3, *self.family.size, dtype=torch.uint8)
