@@ -149,7 +149,7 @@ def score_curve(
         axes.axvspan(start, end, color="#40c4dd", alpha=0.25, linewidth=0)
     for i, (name, values) in enumerate(scores.items()):
         (line,) = axes.plot(frames, values, label=name, marker="." if len(frames) < 40 else "")
-        line.set(color=f"C{i - 1}" if i else HEAT, linewidth=1.8 - 0.8 * (i > 0), linestyle="--" if i else "-")
+        line.set(color=f"C{i}" if i else HEAT, linewidth=1.8 - 0.8 * (i > 0), linestyle="--" if i else "-")
     axes.set(xlim=(frames[0], max(frames[-1], frames[0] + 1)), ylim=(-0.05, 1.06), xlabel="frame", ylabel="score")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
