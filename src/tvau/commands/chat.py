@@ -43,6 +43,7 @@ def chat(
     most: int = 48,
     out: str = "chat",
     history: bool = True,
+    server: str | None = None,
 ) -> None:
     """Talk about a video: its events are listed, and any question is answered, word by word.
 
@@ -59,6 +60,7 @@ def chat(
         most: tokens that an answer has at most.
         out: folder in which /heatmap and /save write.
         history: remember what was typed, for the arrow keys, in the user's state folder.
+        server: address of an OpenAI-like server that speaks for the LVLM, see docs/use/serving.md.
     """
     from rich.console import Console
 
@@ -66,7 +68,7 @@ def chat(
 
     console = Console(highlight=False)
     with spoken(console):
-        talk = load(ckpt, backbone).open(video, stride, hop=hop, fps=fps, most=most)
+        talk = load(ckpt, backbone, server=server).open(video, stride, hop=hop, fps=fps, most=most)
         Chat(talk, Path(out) / Path(video).stem, console).go_on(lines(console, history))
 
 
