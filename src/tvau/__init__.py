@@ -21,6 +21,7 @@ def load(
     abnormal: Sequence[str] = (),
     normal: Sequence[str] = (),
     server: str | None = None,
+    untrained: bool = False,
 ) -> Model:
     """A trained model, ready to look and to speak; see `tvau.conversation.load`.
 
@@ -30,7 +31,8 @@ def load(
         device: "cpu", "cuda", "cuda:1"; None: the GPU where there is one.
         abnormal, normal: own phrases in the place of the trained prompts, such as ["a person climbing a fence"].
         server: address of an OpenAI-like server that speaks for the LVLM; None: it speaks here.
+        untrained: `backbone` as it comes, without a model of tvau: it answers, and has no heatmaps.
     """
     from tvau.conversation import load  # it imports torch and transformers, which the help and the version do without
 
-    return load(path, backbone, device, abnormal, normal, server)
+    return load(path, backbone, device, abnormal, normal, server, untrained)

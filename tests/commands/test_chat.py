@@ -200,3 +200,11 @@ def test_the_help_is_short(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "Ctrl-C stops an answer" in said
     assert len(said.splitlines()) < 60
+
+
+def test_an_lvlm_without_a_model_is_called_untrained(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Is there any anomaly in the video?\n"))
+    demo.main("chat", "street.mp4", "--backbone", "tiny.yaml", "--most", "4")
+    assert "UNTRAINED" in capfd.readouterr().out

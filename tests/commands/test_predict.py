@@ -76,7 +76,6 @@ def test_the_words_become_lightnings() -> None:
         ([], "name one video or more"),
         (["v.mp4", "--strid", "2"], "--strid is not known here; did you mean --stride?"),
         (["v.mp4", "--stride"], "argument --stride.*: expected one argument"),
-        (["v.mp4", "--backbone", "other.yaml"], "--backbone needs --ckpt"),
     ],
 )
 def test_words_that_mean_nothing(words: list[str], message: str) -> None:
@@ -187,3 +186,24 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(
     demo.main("predict", "videos", *SMALL, "--out", str(tmp_path))
     assert not list(tmp_path.glob(".tvau.*"))
     assert contents(tmp_path) == contents(whole)
+
+
+def test_an_lvlm_without_a_model_answers_and_is_called_untrained(
+    demo: Demo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo.main("predict", "videos/v0.mp4", "--backbone=tiny.yaml", *SMALL[4:-2], f"--out={tmp_path}",
+              "--trainer.enable_progress_bar=false")  # fmt: skip
+    assert "UNTRAINED" in capsys.readouterr().err
+    folder = tmp_path / "v0"
+    assert "Untrained" in (folder / "index.html").read_text()
+    windows = json.loads((folder / "dialog.json").read_text())["windows"]
+    assert all(0 < window["score"] < 1 for window in windows)
+    assert not (folder / "overlay.mp4").exists()
+    talk = tvau.load(backbone=str(demo.preset), untrained=True).open(
+        str(demo.folder / "videos" / "v0.mp4"), size=(32, 64), most=40, quiet=True
+    )
+    said = [turn["answer"] for turn in windows[0]["turns"]]
+    assert talk.ask(windows[0]["turns"][0]["question"]) == said[0]
+    assert talk.events == []
+    with pytest.raises(OptionError, match="no model of tvau"):
+        tvau.load("second.ckpt", untrained=True)

@@ -53,7 +53,8 @@ def chat(
     Args:
         video: a video file or a folder of frames.
         ckpt: a model: a folder, a checkpoint, or a hub id; without it the one that comes with tvau.
-        backbone: the LVLM it belongs to, where the model does not name it.
+        backbone: the LVLM it belongs to, where the model does not name it; without a model that LVLM as it comes,
+            untrained.
         stride: look at every Nth frame; choose it so that 16 of them last a few seconds.
         hop: sampled frames between the starts of windows; without it they do not overlap.
         fps: frames a second of a folder of frames, which does not say it.
@@ -68,7 +69,10 @@ def chat(
 
     console = Console(highlight=False)
     with spoken(console):
-        talk = load(ckpt, backbone, server=server).open(video, stride, hop=hop, fps=fps, most=most)
+        bare = ckpt is None and backbone is not None
+        if bare:
+            console.print("UNTRAINED: no --ckpt, so the LVLM answers as it comes, without heatmaps", style="red")
+        talk = load(ckpt, backbone, server=server, untrained=bare).open(video, stride, hop=hop, fps=fps, most=most)
         Chat(talk, Path(out) / Path(video).stem, console).go_on(lines(console, history))
 
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from tvau.errors import OptionError
 from tvau.shell import said
-from tvau.shipped import LVLM, MODEL, found
+from tvau.shipped import MODEL, found
 
 CONFIG = "configs/synthetic/predict.yaml"
 SHORT = {
@@ -59,7 +59,8 @@ def predict(*words: str) -> Any:
       --out FOLDER             for the results, a folder a video (predictions)
       --overwrite              do videos again that were done by the same model and options
       --ckpt PATH              a model's folder or checkpoint; of stage 1: heatmaps only (the one that comes with tvau)
-      --backbone LVLM          the LVLM it belongs to: a preset, a checkpoint folder or a hub id (the one it names)
+      --backbone LVLM          the LVLM it belongs to: a preset, a checkpoint folder or a hub id (the one it names);
+                               without --ckpt that LVLM as it comes, untrained: answers, and a score for each window
       --server URL             an OpenAI-like server speaks for the LVLM, see docs/use/serving.md
       --questions TEXT ...     asked instead of the usual dialog
       --most N                 tokens an answer has at most (48)
@@ -116,13 +117,12 @@ def translated(words: Sequence[str]) -> list[str]:
 
 
 def _choose_model(flags: dict[str, Any]) -> None:
-    """The model that comes with tvau where none is named; the LVLM that it names; of stage 1 a task without words."""
+    """The model that comes with tvau where none is named, or the bare LVLM; the task of a checkpoint and its LVLM."""
     if "--ckpt_path" not in flags:
-        if other := {"--backbone", "--model.backbone"} & {*flags}:
-            raise OptionError(
-                f"{min(other)} needs --ckpt, a checkpoint that was trained with it: the model that comes with tvau "
-                f"belongs to {LVLM}"
-            )
+        if {"--backbone", "--model.backbone"} & {*flags}:
+            print("UNTRAINED: no --ckpt, so the LVLM answers as it comes, and there are no heatmaps", file=sys.stderr)
+            flags.setdefault("--model.lora_rank", "0")
+            return
         print(f"the model that comes with tvau: {MODEL}, which knows the synthetic world only (--ckpt FILE: another)",
               file=sys.stderr)  # fmt: skip
         flags["--ckpt_path"] = found(MODEL)

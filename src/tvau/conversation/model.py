@@ -13,12 +13,14 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from tvau.backbones import VideoLVLM
 from tvau.backbones.checkpoint import hub_answers
+from tvau.backbones.preset import load_preset
 from tvau.backbones.served import Served
 from tvau.conversation.talk import Talk, View, look
 from tvau.data.sources import Source, open_source, record
-from tvau.errors import CheckpointError
+from tvau.errors import CheckpointError, OptionError
 from tvau.model import TVAU
 from tvau.shipped import MODEL, found
+from tvau.tasks import DialogTask
 from tvau.tasks.base import Task
 from tvau.tasks.folders import write_model
 from tvau.tasks.pretrained import content, restore
@@ -114,6 +116,7 @@ def load(
     abnormal: Sequence[str] = (),
     normal: Sequence[str] = (),
     server: str | None = None,
+    untrained: bool = False,
 ) -> Model:
     """A trained model, ready to look and to speak. While one is in use, loading it again gives the same one.
 
@@ -124,23 +127,43 @@ def load(
         device: "cpu", "cuda", "cuda:1"; None: the GPU where there is one.
         abnormal, normal: own phrases in the place of the trained prompts, see `TVAU.words`.
         server: address of an OpenAI-like server that speaks for the LVLM (docs/use/serving.md); None: it speaks here.
+        untrained: `backbone` as it comes, without a model of tvau: it answers, and has no heatmaps.
 
     Raises:
+        OptionError: `untrained` beside a model or own phrases, or without an LVLM.
         CheckpointError: no such model, a damaged one, or of another LVLM.
         BackboneError: its LVLM cannot be loaded.
     """
+    if untrained and (backbone is None or path is not None or abnormal or normal):
+        raise OptionError("untrained: give an LVLM by `backbone`, no model of tvau, and no phrases for its heatmaps")
     name = found(MODEL if path is None else str(path))
     device = device or _device()
     stamps = [file.stat().st_mtime_ns for file in _files(Path(name))]
-    key = (str(Path(name).absolute()) if stamps else name, *stamps, backbone, device, server, *abnormal, None, *normal)
+    key = (
+        str(Path(name).absolute()) if stamps else name,
+        *stamps,
+        backbone,
+        device,
+        server,
+        untrained,
+        *abnormal,
+        None,
+        *normal,
+    )
     if (model := _loaded.get(key)) is None:
-        model = read(name, backbone, device)
+        model = bare(backbone, device) if untrained and backbone is not None else read(name, backbone, device)
         if abnormal or normal:
             model.tvau.words(abnormal, normal)
         if server is not None:
             model.tvau.backbone = Served(model.tvau.backbone, server)
         _loaded[key] = model
     return model
+
+
+def bare(backbone: str | VideoLVLM, device: str) -> Model:
+    """An LVLM as it comes."""
+    lvlm = backbone if isinstance(backbone, VideoLVLM) else load_preset(backbone)
+    return Model(DialogTask(lvlm, lora_rank=0).to(device))
 
 
 def read(name: str, backbone: str | VideoLVLM | None, device: str) -> Model:

@@ -267,13 +267,18 @@ class DialogTask(Task):
     # ---- predict ----
 
     def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """What is seen in each clip, see `shown`, and what is said about it."""
+        """What is seen in each clip, see `shown`, and what is said about it.
+
+        Of an LVLM as it comes, which has no scores, also "yes" [B]: the probability of Yes against No, once judged.
+        """
         talk = Conversation(self.model, batch)
         if self.questions is None:
             talk.flow(self.most)
         for question in self.questions or ():
             talk.ask([question] * len(batch["name"]), self.most)
-        return {**shown(talk.evidence, batch), "turns": [told(own) for own in talk.history]}
+        untrained = self.model.decoder is None and not self.hparams["lora_rank"]
+        yes = {"yes": talk.leans.sigmoid()} if untrained and talk.leans is not None else {}
+        return {**shown(talk.evidence, batch), "turns": [told(own) for own in talk.history], **yes}
 
 
 class JudgedClips(RowMetric):

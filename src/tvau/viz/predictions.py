@@ -44,6 +44,7 @@ class Dialog(TypedDict):
     seconds: NotRequired[list[float]]  # when they are shown
     turns: list[Turn]
     windows: NotRequired[int]  # how many they are
+    score: NotRequired[float]  # of an untrained LVLM: Yes against No; of several windows the highest
     repeated: NotRequired[int]  # how often the last frame stood in for what a video lacks that is shorter than a clip
 
 
@@ -276,6 +277,8 @@ def merged(dialogs: Sequence[Dialog]) -> list[Dialog]:
             last = out[-1]
             last["frames"], last["windows"] = [last["frames"][0], dialog["frames"][1]], last["windows"] + 1
             last["seconds"] = [last["seconds"][0], dialog["seconds"][1]]
+            if "score" in dialog:
+                last["score"] = max(last.get("score", 0.0), dialog["score"])
         else:
             out.append({**dialog, "windows": 1})
     return out
@@ -291,13 +294,17 @@ def clock(seconds: float, tenths: bool = False) -> str:
 
 
 def heading(dialog: Dialog, tenths: bool) -> str:
-    """ "0:12 - 0:15", and how many windows that is where it is more than one."""
+    """ "0:12 - 0:15", how many windows that is where it is more than one, and the score that has no map."""
     times = " - ".join(clock(second, tenths) for second in dialog["seconds"])
-    return times if dialog["windows"] == 1 else f"{times} ({dialog['windows']} windows)"
+    told = [f"{dialog['windows']} windows"] * (dialog["windows"] > 1)
+    told += [f"score {dialog['score']:.2f}"] if "score" in dialog else []
+    return f"{times} ({', '.join(told)})" if told else times
 
 
 def warnings(summary: dict[str, Any]) -> list[str]:
     """What speaks against believing a summary."""
+    if any("score" in dialog for dialog in summary["dialog"]):
+        return ["Untrained: the LVLM as it comes; a score says how much surer it is of Yes than of No."]
     if not summary.get("foreign"):
         return []
     far = f"{summary['strange']:.1f} times as far as its own validation clips"
