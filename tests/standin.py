@@ -83,14 +83,14 @@ class StandIn:
             top = [{"token": self.lvlm.tokens.tokenizer.decode([i]), "logprob": p}
                    for p, i in zip(*(o.tolist() for o in odds), strict=True)]  # fmt: skip
             return {"logprobs": {"content": [{**top[0], "top_logprobs": top}]}, "text": ""}
-        told, pieces = begun, []  # a token each
+        before, pieces = begun, []  # a token each
         for _ in range(body["max_tokens"]):
             count = len(dialog.said[0])
             text = self.lvlm.generate(dialog, 1)[0]
             if len(dialog.said[0]) == count:
                 break
-            pieces.append(text.removeprefix(told))
-            told = text
+            pieces.append(text.removeprefix(before))
+            before = text
         return {"text": "".join(pieces), "pieces": pieces}
 
     def _read(

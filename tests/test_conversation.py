@@ -185,6 +185,30 @@ def test_one_frame_is_a_video(model: Model, tmp_path: Path) -> None:
         model.open(tmp_path / "absent.mp4")
 
 
+@pytest.mark.parametrize("pixels", ["yuv420p10le", "gray", "yuv444p"])
+def test_other_kinds_of_pixels_are_pictures_too(model: Model, tmp_path: Path, pixels: str) -> None:
+    talk = model.open(write_stream(tmp_path / "v.mp4", frames=16, pixels=pixels), quiet=True)
+    assert talk.picture(0).shape == (96, 160, 3)
+    dark, bright = (int(talk.picture(frame)[48, 20, 0]) for frame in (0, 8))
+    assert 32 < bright - dark < 52  # 40, or 47 where gray is stored in its full range and read in the usual one
+    assert talk.heatmap.shape == (16, 96, 160)
+
+
+def test_real_and_odd_files_are_opened_or_refused_in_a_sentence(model: Model, real_data: Path) -> None:
+    files = sorted((real_data.parent / "cases" / "video").glob("*.*"))
+    if not files:
+        pytest.skip("no odd files beside the real data")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what each lacks is said in tests/data
+        for file in files:
+            talk = model.open(file, stride=60, quiet=True)
+            assert len(talk.frames) == len(talk.scores) >= 1
+    (clip, *_) = sorted((real_data / "clips").glob("normal*.mp4"))
+    with pytest.warns(UserWarning, match="is far from all that the model was trained on"):
+        talk = model.open(clip, stride=28)
+    assert talk.foreign
+
+
 def test_foreign_video_is_said_to_be_so_once(model: Model) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (16, 96, 160, 3), dtype=np.uint8)
     with warnings.catch_warnings(record=True) as caught:

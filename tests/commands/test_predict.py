@@ -160,6 +160,12 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(demo: Demo,
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [".v0.windows"]  # looked at is looked at
 
 
+def test_two_processes_share_the_videos(demo: Demo, whole: Path, tmp_path: Path) -> None:
+    devices = ("--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.strategy=ddp_fork")
+    demo.main("predict", "videos", *SMALL, *devices, "--out", str(tmp_path))
+    assert contents(tmp_path) == contents(whole)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_is_stopped_goes_on_where_it_was(
     demo: Demo, whole: Path, root: Path, tmp_path: Path, number: signal.Signals

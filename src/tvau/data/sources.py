@@ -67,6 +67,8 @@ def record(address: str, seconds: float, fps: float) -> NDArray[np.uint8]:
     with tempfile.TemporaryFile() as file, open_stream(address, fps, SMALL, 256, reconnects=0) as stream:
         shape: tuple[int, ...] = ()
         for shot in stream:
+            if shot is None:  # nothing new yet
+                continue
             if shot.seconds >= seconds:
                 break
             file.write(shot.shown.tobytes())

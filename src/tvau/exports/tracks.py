@@ -99,8 +99,6 @@ def _cvat(prediction: Prediction) -> str:
 def _cvat_box(track: ElementTree.Element, row: list[float], outside: bool) -> None:
     frame, x1, y1, x2, y2, score = row
     corners = {"xtl": x1, "ytl": y1, "xbr": x2 + 1, "ybr": y2 + 1}
-    box = ElementTree.SubElement(
-        track, "box", frame=f"{frame:.0f}", keyframe="1", outside=str(int(outside)), occluded="0", z_order="0",
-        **{name: f"{corner:.2f}" for name, corner in corners.items()},
-    )  # fmt: skip
+    told = {"frame": f"{frame:.0f}", "keyframe": "1", "outside": str(int(outside)), "occluded": "0", "z_order": "0"}
+    box = ElementTree.SubElement(track, "box", told | {name: f"{corner:.2f}" for name, corner in corners.items()})
     ElementTree.SubElement(box, "attribute", name="score").text = f"{score:.4f}"
