@@ -133,7 +133,7 @@ def test_the_citation_names_this_release() -> None:
 
 def test_the_rooms_are_told_as_they_are() -> None:
     page = (ROOT / "docs" / "extend" / "index.md").read_text()
-    rows = {int(rank): rooms for rank, rooms in re.findall(r"^\| (\d) \| ([^|]+) \|", page, re.M)}
+    rows = {int(rank): rooms for rank, rooms in re.findall(r"^\| (\d+) \| ([^|]+) \|", page, re.M)}
     told = {
         name.rstrip("/").removesuffix(".py"): rank for rank in rows for name in re.findall(r"`([\w./]+)`", rows[rank])
     }
