@@ -184,7 +184,8 @@ def test_a_conversation_in_python(stand_in: StandIn) -> None:
     pictures = batch(1, seed=3)["video"][0].movedim(1, -1).numpy()
     with serving(stand_in) as address:
         models = [tvau.load(server=address, device="cpu"), tvau.load(device="cpu")]
-        talks = [model.open(pictures, frames=4, most=6, size=(32, 64), quiet=True) for model in models]
+        talks = [model.open(pictures, frames=4, size=(32, 64), quiet=True) for model in models]
+        # asked piece by piece; a piece is a token or a few, so only answers that end by themselves are equal
         answers = [[talk.ask(question) for question in QUESTIONS[0]] for talk in talks]
     assert answers[0] == answers[1]
     assert all(answers[0])
