@@ -5,7 +5,7 @@ A table is a folder with `base.yaml` (what all lines share), one small config a 
 
     title: Localization on the synthetic world
     note: one paragraph below the title
-    splits: {open_set: open set}                # of the test, in this order, with their names
+    splits: {open_set: open set}                # of the test, in this order, with their names; others follow
     columns: {RBDC: region.rbdc}                # name -> path below {method: {split: ...}} of test.json
     plot: [RBDC]                                # columns that become panels of the plot
     aims: {RBDC: 0.678}                         # dashed in the plot and named in the table
@@ -111,7 +111,7 @@ def gather(plan: Plan, out: Path, seeds: Sequence[int]) -> dict[str, Any]:
     runs = {(line, seed): _run(out / line / str(seed)) for line in plan.lines for seed in seeds}
     found = [split for results, _ in runs.values() for splits in results.values() for split in splits]
     splits: dict[str, Any] = {}
-    for split in plan.splits or dict.fromkeys(found):
+    for split in dict.fromkeys((*plan.splits, *found)):
         for name, row in plan.rows.items():
             for column, key in plan.columns.items():
                 values = []
