@@ -109,6 +109,7 @@ def test_stage_one_is_tested_beside_its_baseline(demo: Demo, heatmap: Path) -> N
             assert 0 <= scores["events"]["f1"] <= 1
             assert scores["events"]["hours"] > 0
             assert 0 <= scores.get("calibration", {"error": 0})["error"] <= 1
+            assert all(0 <= own["auc"] <= 1 for own in scores["frame"]["kinds"].values())
             assert scores["rule"] == rules[method]
     curves = json.loads((heatmap.parent / "curves.json").read_text())
     assert set(curves["tvau"]["test"]) - {"calibration"} == {"frame", "pixel", "region"}

@@ -198,7 +198,7 @@ class EventScores(FrameScores):
     def __init__(
         self, rule: EventRule | None = None, smoothing: float = 0.0, bootstrap: int = 0, **kwargs: Any
     ) -> None:
-        super().__init__(smoothing, bootstrap, **kwargs)
+        super().__init__(smoothing, bootstrap, None, **kwargs)
         self.rule = rule or EventRule()
         self.add_rows("rates", dtype=torch.float32)  # of the source, for each frame
 

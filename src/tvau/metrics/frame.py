@@ -15,6 +15,7 @@ from torch import Tensor
 from tvau.errors import DataError
 from tvau.metrics.curves import Levels, areas, roc, thinned
 from tvau.metrics.intervals import resampled
+from tvau.metrics.kinds import Kinds, kind_scores
 from tvau.metrics.rows import RowMetric, check_unit, video_key
 
 SHARE = 0.005  # of the pixels of a frame, fixed beforehand: about what a person covers
@@ -129,14 +130,15 @@ class FrameScores(RowMetric):
     Args:
         smoothing: width of the Gaussian over the scores of each video, see `smooth`; 0: none.
         bootstrap: resamplings of the videos behind the intervals; 0: none.
+        kinds: of the videos, for scores by kind; None: unknown.
     """
 
     keys: list[Tensor]
     scores: list[Tensor]
 
-    def __init__(self, smoothing: float = 0.0, bootstrap: int = 0, **kwargs: Any) -> None:
+    def __init__(self, smoothing: float = 0.0, bootstrap: int = 0, kinds: Kinds | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.smoothing, self.bootstrap = smoothing, bootstrap
+        self.smoothing, self.bootstrap, self.kinds = smoothing, bootstrap, kinds or {}
         self.add_rows("keys", 4, dtype=torch.int64)  # video, first frame of the clip, frame, label
         self.add_rows("scores", dtype=torch.float32)
 
@@ -183,8 +185,12 @@ class FrameScores(RowMetric):
         return scores, np.concatenate([np.empty(0, bool), *(labels for _, labels in videos)])
 
     def compute(self) -> dict[str, Any]:
-        """What `frame_summary` gives."""
-        return frame_summary(self.videos(), self.bootstrap)
+        """What `frame_summary` gives, and `kinds`, what `kind_scores` does, where they are known."""
+        series = [(key, smooth(scores, self.smoothing), labels) for key, _, scores, labels in self.series()]
+        kinds = kind_scores(series, self.kinds)
+        return frame_summary([(scores, labels) for _, scores, labels in series], self.bootstrap) | (
+            {"kinds": kinds} if kinds else {}
+        )
 
 
 def frame_summary(videos: Sequence[Video], bootstrap: int = 0) -> dict[str, Any]:

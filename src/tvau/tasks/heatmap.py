@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
@@ -18,6 +19,7 @@ from tvau.heatmap_decoder import AnomalyHeatmapDecoder, Context, Maps, initial_w
 from tvau.losses import map_loss
 from tvau.metrics.boxes import MapRule, RuleChoice
 from tvau.metrics.intervals import SAMPLES
+from tvau.metrics.kinds import kinds_of
 from tvau.model import TVAU, text_features
 from tvau.prompts import ABNORMAL, NORMAL, nested
 from tvau.tasks.base import OURS, Task
@@ -97,9 +99,10 @@ class MapTask(Task):
     def on_test_start(self) -> None:
         """One set of scores for each split and method."""
         self.scores.clear()
+        kinds = kinds_of(Path(getattr(getattr(self.trainer, "datamodule", None), "root", "")))
         for split in self.split_names:  # in every process, also in one that gets no clip of a split
             for method in (self.method, *self.baselines):
-                scores = MapScores(self.rules.get(method), self.bootstrap, self.merl)
+                scores = MapScores(self.rules.get(method), self.bootstrap, self.merl, kinds)
                 self.scores[f"{split}/{method}"] = scores.to(self.device)
 
     def test_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:

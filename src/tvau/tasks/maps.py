@@ -13,6 +13,7 @@ from tvau.metrics import EventScores, FrameScores, MerlScores, PixelScores, Regi
 from tvau.metrics.boxes import MapRule, clip_boxes
 from tvau.metrics.calibration import Reliability
 from tvau.metrics.frame import frame_scores
+from tvau.metrics.kinds import Kinds
 from tvau.model import TVAU, Evidence
 from tvau.seen import Seen
 from tvau.types import Batch, having, select
@@ -92,12 +93,16 @@ class MapScores(nn.Module):
         rule: how boxes, smoothed frame scores and events are read from the heatmaps.
         bootstrap: resamplings of the videos behind the intervals; 0: none.
         merl: also the MERL-style variant of RBDC and TBDC (slow).
+        kinds: of the videos, for frame scores by kind, see `tvau.metrics.kinds`.
     """
 
-    def __init__(self, rule: MapRule | None = None, bootstrap: int = 0, merl: bool = False) -> None:
+    def __init__(
+        self, rule: MapRule | None = None, bootstrap: int = 0, merl: bool = False, kinds: Kinds | None = None
+    ) -> None:
         super().__init__()
         self.rule = rule or MapRule()
-        self.frame, self.pixel = FrameScores(self.rule.smoothing, bootstrap), PixelScores(bootstrap=bootstrap)
+        self.frame = FrameScores(self.rule.smoothing, bootstrap, kinds)
+        self.pixel = PixelScores(bootstrap=bootstrap)
         self.events = EventScores(self.rule.events, self.rule.smoothing, bootstrap)
         fitted = (self.rule.scale, self.rule.bias) != (1, 0)
         self.calibration = Reliability(self.rule.smoothing, self.rule.scale, self.rule.bias) if fitted else None

@@ -179,6 +179,10 @@ def tables(results: Results) -> list[Table]:
     for part, (title, columns) in MAPS.items():
         if rows := [(s, m, _cells(r[part], columns)) for s, m, r in runs if r.get(part)]:
             found.append(_table(title, rows))
+    by_kind = [(s, m, {kind: own.get("auc") for kind, own in r["frame"]["kinds"].items()})
+               for s, m, r in runs if "kinds" in r.get("frame", {})]  # fmt: skip
+    if by_kind:
+        found.append(_table("Maps: frame AUC by kind, against the frames of all normal videos", by_kind))
     tasks = {task for *_, r in runs for task in r.get("text", {})}
     for task in [*(t for t in TASK_ORDER if t in tasks), *sorted(tasks - set(TASK_ORDER))]:
         answers: list[tuple[str, str, Mapping[str, Any]]] = []
