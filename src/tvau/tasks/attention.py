@@ -27,9 +27,10 @@ class AttentionTask(UnfittedTask):
 
     After Kang et al., Your Large Vision-Language Model Only Needs a Few Attention Heads for Visual Grounding (CVPR
     2025): most heads look anywhere, a few at what the question is about. Different from it: the heads are chosen by
-    masks, those whose attention ranks the visual tokens of the validation clips best (AUROC), and what is looked at is
-    the attention of the answer's first token. The mean over the heads, in multiples of an even attention to all tokens,
-    becomes scores as in `NeighbourTask`: by its median and 99 % quantile over the normal tokens.
+    masks, those whose attention ranks the visual tokens of the validation clips best (AUROC; a token that a mask
+    touches is abnormal), and what is looked at is the attention of the answer's first token. The mean over the heads,
+    in multiples of an even attention to all tokens, becomes scores as in `NeighbourTask`: by its median and 99 %
+    quantile over the normal tokens.
 
     Args:
         backbone: the LVLM, frozen.
@@ -65,7 +66,7 @@ class AttentionTask(UnfittedTask):
                 grid = (look.shape[2], look.shape[3], look.shape[4])
                 share = adaptive_avg_pool3d(select(batch, rows)["mask"].float()[:, None], grid)
                 looks.append(look.movedim(1, 0).flatten(1).cpu())
-                truths.append(share.flatten().cpu() >= 0.25)
+                truths.append(share.flatten().cpu() > 0)
                 count += len(rows)
             if count >= self.clips:
                 break
