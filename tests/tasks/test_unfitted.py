@@ -119,15 +119,14 @@ def test_steps_are_spread_over_frames() -> None:
     assert spread(torch.tensor([[0.1, 0.9]]), 3)[0, [0, 2]].tolist() == torch.tensor([0.1, 0.9]).tolist()
 
 
-LINES = ("neighbours", "attention", "probe_tower", "probe_language", "asked")
+LINES = ("attention", "probe_tower", "probe_language", "asked")
 
 
 def test_every_line_of_a_baseline_runs(checkpoint: Path, root: Path, tmp_path: Path) -> None:
     demo = Demo(tmp_path, checkpoint, root / "configs" / "tables" / "localization", videos=4)
 
     def step(args: Sequence[str], log: IO[bytes]) -> None:
-        more = ["--model.bank=40"] if "neighbours" in str(args) else []
-        demo.main(*args, *more)
+        demo.main(*args)
 
     small = [
         f"model.backbone.checkpoint={checkpoint}", "data.root=world", "data.size=[32,64]", "data.num_workers=0",
@@ -159,7 +158,7 @@ def test_the_same_lines_are_stated_for_a_real_lvlm(root: Path, capsys: pytest.Ca
     """The command of the benchmark's page, up to its arguments."""
     assert f"--set {REAL}" in (root / "docs" / "measure" / "benchmark.md").read_text()
     folder = root / "configs" / "tables" / "localization"
-    for line in ("ahd", *LINES):
+    for line in ("ahd", "neighbours", *LINES):
         words = [f"--config={folder / name}.yaml" for name in ("base", line)]
         with pytest.raises(SystemExit) as stop, contextlib.chdir(root):
             main(["test", *words, *(f"--{word}" for word in REAL.split()), "--print_config"])

@@ -29,8 +29,8 @@ class AttentionTask(UnfittedTask):
     2025): most heads look anywhere, a few at what the question is about. Different from it: the heads are chosen by
     masks, those whose attention ranks the visual tokens of the validation clips best (AUROC; a token that a mask
     touches is abnormal), and what is looked at is the attention of the answer's first token. The mean over the heads,
-    in multiples of an even attention to all tokens, becomes scores as in `NeighbourTask`: by its median and 99 %
-    quantile over the normal tokens.
+    in multiples of an even attention to all tokens, becomes scores by its median and 99 % quantile over the normal
+    tokens, see `scaled`.
 
     Args:
         backbone: the LVLM, frozen.
