@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tvau.backbones import VideoLVLM
     from tvau.conversation import Model
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 
 def load(
