@@ -247,8 +247,8 @@ class HeatmapTask(MapTask):
                 hidden = {i: tokens[rows] for i, tokens in seen.vision.hidden.items()}
                 logit = decoder(hidden, self.model.text).logit
                 loss = loss + map_loss(logit, masks[rows], **self.weights) * len(rows) / len(parts)
-            else:  # in every process each weight has a gradient
-                loss = loss + 0 * torch.stack([weight.sum() for weight in decoder.parameters()]).sum()
+            else:  # in every process each weight has a gradient, and one of its own: those of a sum share their memory
+                loss = loss + torch.stack([(0 * weight).sum() for weight in decoder.parameters()]).sum()
         return self.share(loss, batch)
 
     def configure_gradient_clipping(
