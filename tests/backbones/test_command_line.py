@@ -35,7 +35,7 @@ def test_both_stages_take_a_step(demo: Demo, family: str) -> None:
     state = torch.load(run / "dialog" / "last.ckpt", weights_only=True)
     assert state["backbone"]["name"].startswith(f"{family}:")
     trained = {key.split(".")[1] for key in state["state_dict"]}
-    assert trained == {"text", "decoder", "encoder", "backbone", "familiarity"}
+    assert trained == {"text", "decoder", "encoder", "backbone", "familiarity", "judge"}
     assert all("lora_" in key for key in state["state_dict"] if key.startswith("model.backbone."))
     moved = [v.abs().sum() > 0 for k, v in state["state_dict"].items() if "lora_B" in k]
     assert moved

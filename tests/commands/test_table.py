@@ -176,7 +176,7 @@ def test_a_wrong_plan(folder: Path, change: dict[str, Any], message: str) -> Non
 
 def test_the_shipped_lines_run(checkpoint: Path, root: Path, tmp_path: Path) -> None:
     """Localization with the tiny LVLM, commands in this process."""
-    demo = Demo(tmp_path, checkpoint, root / "configs" / "tables" / "localization", videos=4)
+    demo = Demo(tmp_path, checkpoint, root / "configs" / "tables" / "localization", videos=10)
 
     def step(args: Sequence[str], log: IO[bytes]) -> None:
         demo.main(*args)

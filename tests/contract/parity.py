@@ -54,15 +54,18 @@ class Parity(Checks):
     @torch.no_grad()
     def test_a_kept_pass_is_the_pass(self, fresh: HuggingFaceLVLM, tmp_path: Path) -> None:
         inputs = self.ask(fresh, QUESTIONS)
-        plain = fresh.encode(inputs)
+        plain, kept = fresh.encode(inputs), []
         fresh.cache = VisionCache(str(tmp_path), fresh.lm, "sdpa")
         for compute in (fresh.features, None):  # the second time there is nothing that could compute
             fresh.features = compute  # type: ignore[assignment, method-assign]
-            kept = fresh.encode(inputs)
-            assert all(torch.equal(kept.hidden[k], plain.hidden[k]) for k in fresh.blocks)
-            assert torch.equal(fresh(inputs, kept), fresh(inputs, plain))
+            kept.append(fresh.encode(inputs))
+            for k, hidden in kept[-1].hidden.items():  # kept with 16 bits a number
+                torch.testing.assert_close(hidden.float(), plain.hidden[k].float(), rtol=5e-3, atol=1e-3)
+            torch.testing.assert_close(fresh(inputs, kept[-1]), fresh(inputs, plain), rtol=2e-2, atol=2e-2)
+        assert all(torch.equal(kept[0].hidden[k], kept[1].hidden[k]) for k in fresh.blocks)
+        assert torch.equal(fresh(inputs, kept[0]), fresh(inputs, kept[1]))
         alone = fresh.encode({"video": inputs["video"]})
-        assert all(torch.equal(alone.hidden[k], plain.hidden[k]) for k in fresh.blocks)
+        assert all(torch.equal(alone.hidden[k], kept[0].hidden[k]) for k in fresh.blocks)
 
     def test_prompts_equal_to_embeddings_of_words_are_these_words(
         self, lvlm: HuggingFaceLVLM, record_property: Note
