@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=1, help="look at every Nth frame")
     parser.add_argument("--limit", type=int, help="at most so many videos of a folder, evenly spaced")
     args = parser.parse_args()
-    model = load(args.ckpt, load_lvlm(str(path("backbones/nano")), blocks=[1, 2, 4, 6]))
+    model = load(args.ckpt, load_lvlm(str(path("backbones/nano")), blocks=[6]))
     print("| videos | windows | nearest | median | farthest | videos called foreign |\n|---|--:|--:|--:|--:|--:|")
     for folder in args.folders:
         data = VideoFolder(folder, stride=args.stride, limit=args.limit, batch_size=1, num_workers=0)

@@ -1,4 +1,4 @@
-"""Does naming a kind find it? `python benchmarks/own_words.py notebooks/demo.ckpt --root data/demo`
+"""Does naming a kind find it? `python benchmarks/own_words.py notebooks/model --root data/demo`
 
 A trained decoder of stage 1 (or what stage 2 holds of it) looks at the test videos under four sets of words for what is
 abnormal: those of the training; the kind that is looked for, named, beside those of the training; the named kind alone;

@@ -18,8 +18,7 @@ SPLITS = {"test_seen": "of the training, new scenes", "test": "never trained", "
 FLOOR = "nothing learned"  # the median difference for maps, the best constant answer for words
 COLUMNS = {  # of the table -> where a method's scores of a split hold it
     "frame AUC": ("frame", "micro_auc"), "RBDC": ("region", "rbdc"), "TBDC": ("region", "tbdc"),
-    "Yes/No": ("text", "judgement", "yes_no"), "balanced": ("text", "judgement", "yes_no_balanced"),
-    "AUC": ("text", "judgement", "yes_no_auc"), "yes-logit": ("text", "judgement", "yes_logit_auc"),
+    "Yes/No": ("text", "judgement", "yes_no"), "Yes/No AUC": ("text", "judgement", "yes_no_auc"),
     "class": ("text", "target", "slots", "class"),
     "action": ("text", "target", "slots", "action"), "start": ("text", "trajectory", "slots", "start"),
     "end": ("text", "trajectory", "slots", "end"), "direction": ("text", "trajectory", "slots", "direction"),

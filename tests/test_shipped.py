@@ -11,7 +11,7 @@ def test_what_comes_with_tvau_is_found_from_any_folder(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in (shipped.MODEL, shipped.LVLM, "configs/synthetic/predict.yaml"):
+    for name in (f"{shipped.MODEL}/config.json", shipped.LVLM, "configs/synthetic/predict.yaml"):
         assert shipped.path(name).is_file()
         assert shipped.path(name).read_bytes() == (root / name).read_bytes()
 

@@ -31,7 +31,7 @@ QUESTIONS = [["Is there any anomaly in the video?", "What is its movement trajec
 def nano() -> TVAU:
     """The model that comes with tvau, LoRA and all."""
     torch.manual_seed(0)
-    return load(str(path(MODEL)), load_lvlm(str(path("backbones/nano")), blocks=[1, 2, 4, 6]))
+    return load(str(path(MODEL)), load_lvlm(str(path("backbones/nano")), blocks=[6]))
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from tvau.data.parts import fold
 from tvau.errors import OptionError
 from tvau.language import ENVIRONMENT, FLOW, JUDGEMENT, TRAJECTORY, Target, judgement, trajectory
 from tvau.model import TVAU, Conversation
+from tvau.shipped import MODEL, path
 from tvau.tasks import DialogTask
 from tvau.tasks.checkpoints import made_of, read_checkpoint
 from tvau.tasks.dialog import load, told
@@ -180,11 +181,16 @@ def test_a_fit_learns_from_maps_of_new_clips_and_keeps_its_judge(
     assert load(str(run / "last.ckpt"), task.model.backbone).grounded
 
 
-def test_a_checkpoint_from_before_these_options_is_asked_as_it_was(root: Path) -> None:
-    lvlm = Qwen25VL(str(root / "backbones" / "nano"), blocks=[1, 2, 4, 6])
-    made = made_of(read_checkpoint(root / "notebooks" / "demo.ckpt"), "demo.ckpt")
+def test_a_checkpoint_from_before_these_options_is_asked_as_it_was(root: Path, tmp_path: Path) -> None:
+    lvlm = Qwen25VL(str(root / "backbones" / "nano"), blocks=[6])
+    stored, old = read_checkpoint(path(MODEL)), tmp_path / "old.ckpt"
+    for name in ("of", "grounded", "out_of_fold", "base_once"):
+        stored["options"].pop(name, None)
+    stored["state_dict"] = {k: v for k, v in stored["state_dict"].items() if not k.startswith("model.judge.")}
+    torch.save(stored, old)
+    made = made_of(read_checkpoint(old), str(old))
     assert (made["of"], made.get("grounded", False)) == ("similarity", False)
-    model = load(str(root / "notebooks" / "demo.ckpt"), lvlm)
+    model = load(str(old), lvlm)
     assert model.encoder is not None
     assert (model.encoder.of, model.grounded) == ("similarity", False)
     clip = {**batch(), "video": video(frames=16, size=(96, 160)), "frames": torch.arange(16)[None]}
