@@ -11,6 +11,7 @@ import json
 from collections import defaultdict
 from pathlib import Path
 from statistics import fmean
+from typing import cast
 
 import numpy as np
 import torch
@@ -61,11 +62,14 @@ def main() -> None:
     for split, loader in zip(args.splits, data.test_dataloader(), strict=True):
         batches = list(loader)
         found = sorted({kind for batch in batches for name in batch["name"] if (kind := kinds[name])})
-        words = {("trained", kind): trained for kind in found}
-        for at, kind in enumerate(found):
+        words = {("trained", ""): trained}
+        for kind in found:
             words["added", kind] = texts([*ABNORMAL, phrase(kind)])
             words["alone", kind] = texts([phrase(kind)])
-            words["another", kind] = texts([phrase(found[(at + 1) % len(found)])])
+        seen = {  # which of these words each column of a kind's row shows
+            kind: (("trained", ""), ("added", kind), ("alone", kind), ("alone", found[(at + 1) % len(found)]))
+            for at, kind in enumerate(found)
+        }
         scores: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
         labels: dict[str, list[Tensor]] = defaultdict(list)
         for batch in batches:
@@ -73,19 +77,15 @@ def main() -> None:
             for key, text in words.items():
                 scores[key].append(frame_scores(model.enlarge(decoder(hidden, text), batch)))
             for kind in found:  # 1: this kind's abnormal frames, 0: frames of normal videos, -1: neither
-                rows = [
-                    shown.long() * 2 - 1
-                    if kinds[name] == kind
-                    else torch.full_like(shown.long(), -(kinds[name] is not None))
-                    for name, shown in zip(batch["name"], batch["labels"], strict=True)
-                ]
-                labels[kind].append(torch.stack(rows))
+                for name, shown in zip(batch["name"], batch["labels"], strict=True):
+                    other = torch.full_like(shown, kinds[name] is not None).long()
+                    labels[kind].append(2 * shown.long() - 1 if kinds[name] == kind else -other)
         means: dict[str, list[float]] = defaultdict(list)
         for kind in found:
             truth = torch.cat(labels[kind])
-            for way in WAYS:
-                score = torch.cat(scores[way, kind]).flatten()
-                means[way].append(float(auroc(score[truth >= 0], truth[truth >= 0], task="binary")))
+            for way, key in zip(WAYS, seen[kind], strict=True):
+                score = torch.cat(scores[key]).flatten()
+                means[way].append(float(cast(Tensor, auroc(score[truth >= 0], truth[truth >= 0], task="binary"))))
             row = " | ".join(f"{means[way][-1]:.3f}" for way in WAYS)
             print(f"| {split} | {kind} | {int((truth == 1).sum())} | {row} |")
         print(f"| {split} | mean | | " + " | ".join(f"{fmean(means[way]):.3f}" for way in WAYS) + " |")
