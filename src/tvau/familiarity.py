@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-FOREIGN = 1.25  # from here on a clip is called foreign: real videos begin at 1.41, one of 160 held-out synthetic ones is above
+FOREIGN = 1.25  # from here on a clip is called foreign: real ones begin at 1.41, held-out synthetic ones rarely do
 SHRINKAGE = 0.03  # towards equal variances: there may be fewer clips than channels
 USUAL = 0.99  # quantile of the validation clips' distances that counts as 1
 

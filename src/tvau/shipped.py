@@ -4,7 +4,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOTS = (HERE / "assets", HERE.parent.parent)  # of an installed wheel, and of a checkout
-MODEL = "notebooks/model"  # the folder of the trained model that answers where nobody names a checkpoint; it belongs to LVLM
+MODEL = "notebooks/model"  # the trained model that answers where nobody names another; it belongs to LVLM
 LVLM = "backbones/nano.yaml"
 
 
