@@ -25,7 +25,8 @@ from tvau.tasks.dialog import load
 from tvau.types import Batch, Turn
 from writers import write_video
 
-QUESTIONS = [["Is there any anomaly in the video?", "What is its movement trajectory?"]]
+# the second is answered by the language model alone: where evidence opens answers, a trajectory is the track's
+QUESTIONS = [["Is there any anomaly in the video?", "Describe the environment of the video."]]
 
 
 def nano() -> TVAU:
