@@ -66,7 +66,8 @@ def watch(
     from tvau.metrics.events import EventRule
     from tvau.signals import finishing
     from tvau.tasks.base import OURS
-    from tvau.watching import Alerts, Watch, writing
+    from tvau.tasks.writer import writing
+    from tvau.watching import Alerts, Watch
 
     task = load(ckpt, backbone).task
     if getattr(task.model, "decoder", None) is None:
@@ -84,7 +85,7 @@ def watch(
         stored["off"] = min(stored["off"], stored["on"])
     events = EventRule(**stored)
     stream = open_stream(source, rate, (height, width), frames + hop, patience, max_reconnects, follow)
-    with stream, writing(Path(out)), finishing(stream.stop):
+    with stream, writing(Path(out), "alerts", "events that ended are kept"), finishing(stream.stop):
         alerts = Alerts(Path(out), stream.name, rule, rate, longest)
         watching = Watch(task, stream, rule, events, alerts, frames, hop, before, question, most)
         try:

@@ -171,8 +171,8 @@ def shown(trainer: Trainer, name: str) -> Callable[[Video], Iterable[Image]]:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Says in one sentence that a folder cannot be written to.
+def writing(folder: Path, what: str = "predictions", kept: str = "videos that were done stay done") -> Iterator[None]:
+    """Says in one sentence that a folder cannot be written to, what was to stand there, and what is not lost.
 
     Raises:
         OptionError: in place of an OSError.
@@ -181,8 +181,8 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except (OSError, av.FFmpegError) as error:
         raise OptionError(
-            f"{folder}: predictions cannot be written there ({getattr(error, 'strerror', None) or error}). Make room, "
-            "or choose another folder (--out); videos that were done stay done."
+            f"{folder}: {what} cannot be written there ({getattr(error, 'strerror', None) or error}). Make room, "
+            f"or choose another folder (--out); {kept}."
         ) from error
 
 

@@ -1,18 +1,16 @@
 """What is kept of an event: two lines of JSON, a key frame and a clip, each whole or not at all."""
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 import PIL.Image
 
-from tvau.errors import OptionError
 from tvau.files import clear, whole
 from tvau.metrics.boxes import MapRule, boxes, scaled
 from tvau.viz.mp4 import Mp4
@@ -105,22 +103,6 @@ class Alerts:
             cv2.rectangle(picture, (int(x1), int(y1)), (int(x2), int(y2)), COLOUR, max(1, picture.shape[0] // 150))
         with whole(self.stem.with_suffix(".jpg")) as temporary:
             PIL.Image.fromarray(picture).save(temporary, quality=92)
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Says in one sentence that a folder cannot be written to.
-
-    Raises:
-        OptionError: in place of an OSError.
-    """
-    try:
-        yield
-    except (OSError, av.FFmpegError) as error:
-        raise OptionError(
-            f"{folder}: alerts cannot be written there ({getattr(error, 'strerror', None) or error}). Make room, or "
-            "choose another folder (--out); events that ended are kept."
-        ) from error
 
 
 class _Clip:
