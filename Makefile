@@ -151,7 +151,7 @@ bench: $(READY) ## The benchmark in a size for 2 cores: all lines of localizatio
 	$(TVAU) table configs/tables/dialog --lines untuned,lora_only,tvau,true_masks $(FEW)
 
 ped2: $(READY) ## UCSD Ped2: eight clips, leave-videos-out, three conditions, three seeds (after bench; needs the data)
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ped2.py --seeds 0 1 2 --synthetic 'runs/bench/localization/ahd/{seed}/last.ckpt' $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ped2.py --seeds 0 1 2 --synthetic 'runs/bench/localization/recommended/{seed}/last.ckpt' $(ARGS)
 
 speed: $(READY) ## Run the measured comparisons in benchmarks/ that need nothing but the repository
 	@set -- backbones contract loading metrics; \

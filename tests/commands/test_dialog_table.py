@@ -15,11 +15,15 @@ from tvau.tasks import DialogTask
 
 TABLE = Path(__file__).parents[2] / "configs" / "tables" / "dialog"
 LINES = sorted(path.stem for path in TABLE.glob("*.yaml") if path.stem not in ("base", "table"))
-HEATMAP = {"heatmap": "{out}/localization/ahd/{seed}/last.ckpt"}
+HEATMAP = {"heatmap": "{out}/localization/recommended/{seed}/last.ckpt"}
 LINE_OPTIONS: dict[str, dict[str, Any]] = {  # what a line changes, by its own meaning
     "untuned_grounded": {**HEATMAP, "view": None, "lora_rank": 0, "grounded": True},
     "untuned": {"lora_rank": 0}, "lora_only": {"heatmap": None},
     "tvau": {**HEATMAP, "view": "difference", "of": "heatmap"},
+    "paper": {
+        "heatmap": "{out}/localization/ahd/{seed}/last.ckpt", "view": "difference", "of": "heatmap", "out_of_fold": False,
+        "backbone": {"init_args": {"blocks": [1, 2, 4, 6]}},
+    },
     "before_softmax": {**HEATMAP, "of": "similarity"}, "base_once": {**HEATMAP, "base_once": True},
     "evidence_beside": {**HEATMAP, "parts": ["base", "region", "global", "peak", "track"]},
     "evidence_alone": {**HEATMAP, "parts": ["peak", "track"]}, "grounded": {**HEATMAP, "grounded": True},
@@ -54,8 +58,9 @@ def test_every_line_parses_over_the_base(capsys: pytest.CaptureFixture[str]) -> 
         main(["fit", *files, "--print_config"])
     assert not stop.value.code
     options = yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]
-    layered = {key: value for line in LINES for key, value in LINE_OPTIONS[line].items()}
+    layered = {key: value for line in LINES for key, value in LINE_OPTIONS[line].items() if key != "backbone"}
     assert {key: options[key] for key in layered} == layered
+    assert options["backbone"]["init_args"]["blocks"] == LINE_OPTIONS["paper"]["backbone"]["init_args"]["blocks"]
 
 
 # ---- each kind of line ----
