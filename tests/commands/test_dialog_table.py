@@ -21,8 +21,8 @@ LINE_OPTIONS: dict[str, dict[str, Any]] = {  # what a line changes, by its own m
     "untuned": {"lora_rank": 0}, "lora_only": {"heatmap": None},
     "tvau": {**HEATMAP, "view": "difference", "of": "heatmap"},
     "paper": {
-        "heatmap": "{out}/localization/ahd/{seed}/last.ckpt", "view": "difference", "of": "heatmap", "out_of_fold": False,
-        "backbone": {"init_args": {"blocks": [1, 2, 4, 6]}},
+        "heatmap": "{out}/localization/ahd/{seed}/last.ckpt", "view": "difference", "of": "heatmap",
+        "out_of_fold": False, "backbone": {"init_args": {"blocks": [1, 2, 4, 6]}},
     },
     "before_softmax": {**HEATMAP, "of": "similarity"}, "base_once": {**HEATMAP, "base_once": True},
     "evidence_beside": {**HEATMAP, "parts": ["base", "region", "global", "peak", "track"]},
