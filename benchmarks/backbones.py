@@ -1,11 +1,11 @@
 """What tvau costs beside its LVLM: `python benchmarks/backbones.py` measures one clip and one question, side by side.
 
 (a) the library's own `generate`; (b) the same through tvau; (c) with heatmap decoder and region encoder, (d) whose base
-prompts stand once. Then one training step of each stage beside what it cannot do without: stage 1, its passes kept on
-disk, beside the decoder alone; stage 2 beside peft's LoRA step by the library's own loss, of the same LVLM on the same
-tokens. Weights are random, the architecture is Qwen2.5-VL's: 150 M parameters on a CPU, or the 7B (`--size 7b --device
-cuda`). `--clip preset` has the visual tokens of the 7B preset, so that the anomaly prompts are the same share of them;
-in `--clip small` they are four times that.
+prompts stand once, or (e) whose prompts are pooled over four steps. Then one training step of each stage beside what it
+cannot do without: stage 1, its passes kept on disk, beside the decoder alone; stage 2 beside peft's LoRA step by the
+library's own loss, of the same LVLM on the same tokens. Weights are random, the architecture is Qwen2.5-VL's: 150 M
+parameters on a CPU, or the 7B (`--size 7b --device cuda`). `--clip preset` has the visual tokens of the 7B preset, so
+that the anomaly prompts are the same share of them; in `--clip small` they are four times that.
 
 Times are medians of rounds in which all take turns. Peak memory is what torch's allocator holds, weights included;
 beside it stands what `tvau backbones` computes.
@@ -123,9 +123,10 @@ class Bench:
         with torch.device(device):
             self.decoder = AnomalyHeatmapDecoder(self.lvlm.vision_size, width, self.lvlm.blocks)
             text, scale = torch.randn(2, width), self.lvlm.prompt_scale
-            self.encoders = [RegionAwareAnomalyEncoder(width, scale=scale, base_once=once) for once in (False, True)]
-            self.plain = TVAU(self.lvlm)
-            self.whole, self.once = (TVAU(self.lvlm, self.decoder, encoder, text) for encoder in self.encoders)
+            kinds: list[dict[str, Any]] = [{}, {"base_once": True}, {"pool": 4}]
+            self.encoders = [RegionAwareAnomalyEncoder(width, scale=scale, **kind) for kind in kinds]
+            self.plain, self.first = TVAU(self.lvlm), TVAU(self.lvlm, self.decoder, text=text)
+            self.whole, *self.fewer = (TVAU(self.lvlm, self.decoder, encoder, text) for encoder in self.encoders)
         self.hidden: dict[int, Tensor] = {}  # of the clips, for the decoder alone
 
     # ---- what is measured ----
@@ -157,25 +158,29 @@ class Bench:
 
     def base_once(self) -> None:
         """(d) tvau, base prompts once and not at every step."""
-        self.with_modules(self.once)
+        self.with_modules(self.fewer[0])
+
+    def pooled(self) -> None:
+        """(e) tvau, prompts pooled over four steps."""
+        self.with_modules(self.fewer[1])
 
     def decoder_alone(self) -> None:
         """A training step of the heatmap decoder on hidden states that are there."""
         self.decoder.requires_grad_(True)
-        self.hidden = self.hidden or {k: h.clone() for k, h in self.whole.glance(self.batch).vision.hidden.items()}
-        self._step(self.decoder, lambda: self._maps_loss(self.decoder(self.hidden, self.whole.text).logit))
+        self.hidden = self.hidden or {k: h.clone() for k, h in self.first.glance(self.batch).vision.hidden.items()}
+        self._step(self.decoder, lambda: self._maps_loss(self.decoder(self.hidden, self.first.text).logit))
 
     def heatmap(self) -> None:
         """A training step of stage 1, the tower's pass included."""
         self.decoder.requires_grad_(True)
-        self._step(self.decoder, lambda: self._maps_loss(self.whole.maps(self.batch).logit))
+        self._step(self.decoder, lambda: self._maps_loss(self.first.maps(self.batch).logit))
 
     def heatmap_cached(self) -> None:
         """A training step of stage 1 on a pass that is read from the disk."""
         if self.lvlm.cache is None:
             self.folder = tempfile.TemporaryDirectory()
             self.lvlm.cache = VisionCache(self.folder.name, self.lvlm.lm, "benchmark")
-            self.whole.glance(self.batch)  # the first look fills it
+            self.first.glance(self.batch)  # the first look fills it
         self.heatmap()
 
     def peft(self) -> None:
@@ -228,28 +233,11 @@ class Bench:
         if stage_one and not self.options.get("bits"):
             self.lvlm.mute()
         self._ready()
+        model = self.first if stage_one else self.whole
         kept = sum(p.numel() * p.element_size() for p in (self.decoder if work == "decoder_alone" else
-                   self.plain if work in ("library", "through_tvau", "peft") else self.whole).parameters())  # fmt: skip
-        most = kept + self._allocated(lambda: getattr(self, work)())
+                   self.plain if work in ("library", "through_tvau", "peft") else model).parameters())  # fmt: skip
+        most = kept + allocated(getattr(self, work), self.device)
         self.lvlm.mute(False)
-        return most
-
-    def _allocated(self, work: Callable[[], None]) -> float:
-        """Bytes at the peak of some work beyond those before it."""
-        if self.device != "cpu":
-            before = torch.cuda.memory_allocated()
-            torch.cuda.reset_peak_memory_stats()
-            work()
-            return torch.cuda.max_memory_allocated() - before
-        with tempfile.NamedTemporaryFile(suffix=".json") as file:
-            with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-                work()
-            seen.export_chrome_trace(file.name)
-            events = json.loads(Path(file.name).read_text())["traceEvents"]
-        held = most = 0
-        for event in sorted((e for e in events if e.get("name") == "[memory]"), key=lambda e: e["ts"]):
-            held += event["args"]["Bytes"]
-            most = max(most, held)
         return most
 
     def _ready(self, clear: bool = True) -> None:
@@ -277,13 +265,32 @@ class Bench:
         return cost(given, config, (0, 0), len(self.batch["name"]), dialog.shape[1] - fixed)
 
 
+def allocated(work: Callable[[], object], device: str = "cpu") -> float:
+    """Bytes at the peak of some work beyond those before it."""
+    if device != "cpu":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        work()
+        return torch.cuda.max_memory_allocated() - before
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+            work()
+        seen.export_chrome_trace(file.name)
+        events = json.loads(Path(file.name).read_text())["traceEvents"]
+    held = most = 0
+    for event in sorted((e for e in events if e.get("name") == "[memory]"), key=lambda e: e["ts"]):
+        held += event["args"]["Bytes"]
+        most = max(most, held)
+    return most
+
+
 NAMES = {
     "library": "(a) library's generate", "through_tvau": "(b) through tvau", "with_modules": "(c) with AHD and RAE",
-    "base_once": "(d) base prompts once",
+    "base_once": "(d) base prompts once", "pooled": "(e) prompts pooled over 4 steps",
     "decoder_alone": "step of the decoder alone", "heatmap_cached": "stage 1, kept passes", "heatmap": "stage 1",
     "peft": "step of peft's LoRA, library's loss", "dialog": "stage 2",
 }  # fmt: skip
-GROUPS = (("library", "through_tvau", "with_modules", "base_once"), ("decoder_alone", "heatmap_cached"),
+GROUPS = (("library", "through_tvau", "with_modules", "base_once", "pooled"), ("decoder_alone", "heatmap_cached"),
           ("peft", "dialog"))  # fmt: skip
 COMPUTED = {"with_modules": "predict", "heatmap": "heatmap", "dialog": "dialog"}
 

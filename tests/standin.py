@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tvau.backbones import VisionPass
-from tvau.backbones.cache import KeptOutput
+from tvau.backbones.base import SeenOutput
 from tvau.backbones.huggingface import HuggingFaceLVLM
 
 NUMBERS = (torch.float32, torch.float16, torch.bfloat16)
@@ -106,7 +106,7 @@ class StandIn:
         ]  # fmt: skip
         blank = torch.zeros(1, grid[0] * joined, 3, grid[1] * patch, grid[2] * patch, dtype=torch.uint8)
         inputs = self.lvlm.prepare(blank, [turns], 0 if told is None else len(told), [joined / step])
-        output = KeptOutput(pooler_output=(embeds.to(self.lvlm.lm.dtype),))
+        output = SeenOutput(pooler_output=(embeds.to(self.lvlm.lm.dtype),))
         return self.lvlm.start(inputs, VisionPass({}, output), None if told is None else told[None])
 
 

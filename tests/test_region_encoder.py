@@ -128,6 +128,25 @@ def test_base_prompts_once_stand_in_front_and_the_rest_is_what_it_was(parts: Seq
     close(made(maps()), expected)
 
 
+@pytest.mark.parametrize(("pool", "sizes"), [(1, [1, 1, 1]), (2, [2, 1]), (3, [3]), (9, [3])])
+def test_pooled_steps_share_the_prompts_of_their_mean(pool: int, sizes: list[int]) -> None:
+    made = RegionAwareAnomalyEncoder(hidden_size=2, channels=8, of="similarity", parts=["global"], pool=pool)
+    made.convolutions, made.overall = nn.Identity(), nn.Identity()  # type: ignore[assignment]
+    changes = maps().diff(dim=1).split(sizes, 1)
+    assert made.prompts(T) == len(sizes)
+    close(made(maps()), torch.stack([some.mean((1, 3, 4)) for some in changes], 1))
+
+
+def test_all_kinds_of_prompts_are_pooled_and_learn() -> None:
+    made = encoder(pool=2)
+    assert made.prompts(T) == made(maps()).shape[1] == 2 * 20
+    assert encoder(pool=2, base_once=True).prompts(T) == 10 + 2 * 10
+    (made(maps()) * torch.randn(B, 40, D)).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
+    with pytest.raises(OptionError, match="pool 0: expected how many steps"):
+        encoder(pool=0)
+
+
 def test_the_order_of_the_kinds_is_the_papers() -> None:
     assert torch.equal(encoder(parts=["global", "base"])(maps()), encoder(parts=["base", "global"])(maps()))
 

@@ -100,9 +100,11 @@ class RegionAwareAnomalyEncoder(nn.Module):
             prompt), and "track", where its target's way begins, ends and leads (three), see `tvau.track`.
         base_once: the base prompts, which are the same at every step, stand once in front of all steps. Ours: it leaves
             N_base + 10(T' - 1) prompts of the paper's (N_base + 10)(T' - 1) for the language model to read.
+        pool: so many steps, one after the other, share their prompts, which are those of the mean of their features;
+            the last ones may be fewer. Ours; with 1, as in the paper, every step has its own.
 
     Raises:
-        OptionError: `parts` and `base` leave no prompt.
+        OptionError: `parts` and `base` leave no prompt, or `pool` no step.
     """
 
     def __init__(
@@ -115,9 +117,12 @@ class RegionAwareAnomalyEncoder(nn.Module):
         parts: Sequence[Part] = PARTS,
         base_once: bool = False,
         of: Of = "heatmap",
+        pool: int = 1,
     ) -> None:
         super().__init__()
-        self.view, self.of = view, of
+        if pool < 1:
+            raise OptionError(f"pool {pool}: expected how many steps share their prompts, 1 or more")
+        self.view, self.of, self.pool = view, of, pool
         counts = {"base": base, "region": REGIONS**2, "global": 1}
         once: dict[Part, int] = {**ONCE, "base": base} if base_once else {**ONCE}
         self.once = sum(count for part, count in once.items() if part in parts)  # prompts of a clip
@@ -159,8 +164,8 @@ class RegionAwareAnomalyEncoder(nn.Module):
         )  # fmt: skip
 
     def prompts(self, times: int) -> int:
-        """Number N of prompts for T' maps: (T' - 1)(N_base + 9 + 1), less what is left out."""
-        return self.once + (times - 1) * self.each
+        """Number N of prompts for T' maps: (T' - 1)(N_base + 9 + 1), less what is left out or shared."""
+        return self.once + -(-(times - 1) // self.pool) * self.each
 
     def follow(self) -> None:
         """Takes what was seen since the last call into the running statistics; once after each optimizer step."""
@@ -183,13 +188,16 @@ class RegionAwareAnomalyEncoder(nn.Module):
         return self.scale * torch.cat(found, 1)
 
     def _steps(self, maps: Tensor) -> Tensor:
-        """The prompts of the steps between two maps, one step after the other [B, (T'-1) each, D]."""
+        """The prompts of the steps between two maps, one step (or pool of them) after the other [B, n each, D]."""
         maps = maps.softmax(2) if self.of == "heatmap" else maps
         later = maps[:, 1:]
         change = later - maps[:, :-1]  # eq. 9, [B, T'-1, 2, H', W']
         seen = {"difference": change, "map": later, "difference+map": torch.cat([change, later], 2)}[self.view]
         batch, steps = seen.shape[:2]
         features = self.convolutions(seen.flatten(0, 1))  # eq. 10, [B(T'-1), C_h, H', W']
+        if self.pool > 1 and steps:
+            pools = features.unflatten(0, (batch, steps)).split(self.pool, 1)
+            steps, features = len(pools), torch.stack([some.mean(1) for some in pools], 1).flatten(0, 1)
         prompt = []  # eq. 13
         if self.base is not None and not self.base_once:
             prompt.append(self.base.expand(batch * steps, -1, -1))

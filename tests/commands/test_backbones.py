@@ -21,6 +21,7 @@ from tvau.backbones.huggingface import HuggingFaceLVLM, context, relative
 from tvau.cli import main
 from tvau.costs import RANK, cost, for_published, kept_activations, lora_parameters, read_measured, read_presets
 from tvau.errors import BackboneError
+from tvau.heatmap_decoder import AnomalyHeatmapDecoder
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED: dict[str, Any] = yaml.safe_load((ROOT / "backbones" / "published.yaml").read_text())
@@ -100,6 +101,18 @@ def bench(root: Path) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(root / "benchmarks"))
         return importlib.import_module("backbones")
+
+
+@torch.no_grad()
+def test_the_decoder_holds_one_block_in_single_precision_at_a_time(bench: Any) -> None:
+    hidden = {block: torch.randn(1, 4, 64, 16, 16, dtype=torch.bfloat16) for block in (1, 2, 3, 4)}
+    most = {}
+    for blocks in ([1], [1, 2, 3, 4]):
+        decoder, text = AnomalyHeatmapDecoder(64, 32, blocks), torch.randn(2, 32)
+        most[len(blocks)] = bench.allocated(lambda made=decoder, given=text: made(hidden, given))
+    block = 4 * 64 * 16 * 16 * 4  # bytes in float32
+    assert most[1] > 2 * block
+    assert most[4] < most[1] + 0.5 * block
 
 
 @pytest.mark.parametrize("options", [{}, {"gradient_checkpointing": True}], ids=["plain", "checkpointing"])

@@ -1,12 +1,15 @@
 """What a family says of itself: geometry, text features, and where its hidden states lie."""
 
+import weakref
 from typing import Any
 
+import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from contract.checks import FPS, QUESTIONS, ROUNDING, Checks
 from tiny import turn
+from tvau.backbones import Inputs
 from tvau.backbones.huggingface import HuggingFaceLVLM
 
 
@@ -32,6 +35,37 @@ class Published(Checks):
         for i, text in enumerate(texts):
             alone, _ = lvlm.encode_text([text])
             torch.testing.assert_close(tokens[i, mask[i].bool()], alone[0], rtol=1e-4, atol=ROUNDING)
+
+    @torch.no_grad()
+    def test_only_one_blocks_hidden_states_are_there_twice(
+        self, fresh: HuggingFaceLVLM, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Those that the tower left are let go as they come to lie on the raster, or are read where they are."""
+        features, raster = fresh.features, fresh.raster
+        left: list[weakref.ref[Tensor]] = []
+        made: list[int] = []  # where what lies on the raster begins
+        twice: list[int] = []
+
+        def count() -> int:
+            there = [state for ref in left if (state := ref()) is not None]
+            return sum(state.untyped_storage().data_ptr() not in made for state in there)
+
+        def watched(inputs: Inputs) -> Any:
+            output = features(inputs)
+            left.extend(weakref.ref(output["hidden_states"][block]) for block in fresh.blocks)
+            return output
+
+        def moved(hidden: Tensor, inputs: Inputs) -> Tensor:
+            twice.append(count() + len(made))
+            made.append((own := raster(hidden, inputs)).untyped_storage().data_ptr())
+            return own
+
+        monkeypatch.setattr(fresh, "features", watched)
+        monkeypatch.setattr(fresh, "raster", moved)
+        seen = fresh.encode(self.ask(fresh))
+        assert twice == [len(fresh.blocks)] * len(fresh.blocks)
+        assert count() == 0
+        assert set(seen.output) <= {"pooler_output", "deepstack_features"}
 
     @torch.no_grad()
     def test_hidden_states_lie_on_the_true_raster(self, fresh: HuggingFaceLVLM) -> None:

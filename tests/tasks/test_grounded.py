@@ -184,7 +184,7 @@ def test_a_fit_learns_from_maps_of_new_clips_and_keeps_its_judge(
 def test_a_checkpoint_from_before_these_options_is_asked_as_it_was(root: Path, tmp_path: Path) -> None:
     lvlm = Qwen25VL(str(root / "backbones" / "nano"), blocks=[6])
     stored, old = read_checkpoint(path(MODEL)), tmp_path / "old.ckpt"
-    for name in ("of", "grounded", "out_of_fold", "base_once"):
+    for name in ("of", "grounded", "out_of_fold", "base_once", "pool"):
         stored["options"].pop(name, None)
     stored["state_dict"] = {k: v for k, v in stored["state_dict"].items() if not k.startswith("model.judge.")}
     torch.save(stored, old)

@@ -15,11 +15,24 @@ Inputs = dict[str, Tensor]  # what `prepare` makes: the clips, ids, masks, posit
 
 
 @dataclass
+class SeenOutput(ModelOutput):
+    """Those fields of the library's own output of a vision pass that its language models read."""
+
+    pooler_output: Any = None
+    deepstack_features: Any = None
+
+    @classmethod
+    def of(cls, made: ModelOutput) -> "SeenOutput":
+        """What is handed on of an output; the hidden states of the tower are let go."""
+        return cls(**{field: made.get(field) for field in cls.__dataclass_fields__})
+
+
+@dataclass
 class VisionPass:
     """What one pass of the vision tower leaves behind; nothing encodes the video twice."""
 
     hidden: dict[int, Tensor]  # k = output of the k-th block (1-based) -> [B, T', Dv, H', W'], true raster order
-    output: ModelOutput  # the same pass in the library's own form, handed back to the language model
+    output: SeenOutput  # the same pass in the library's own form, handed back to the language model
 
 
 @dataclass

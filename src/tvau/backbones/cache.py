@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,8 @@ import transformers
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers.utils import ModelOutput
 
-from tvau.backbones.base import Inputs, VisionPass
+from tvau.backbones.base import Inputs, SeenOutput, VisionPass
 from tvau.backbones.checkpoint import LANGUAGE
 from tvau.errors import BackboneError
 from tvau.files import whole
@@ -25,14 +23,6 @@ LAYERS = ("deepstack_features",)  # of the library's output: for each layer a tu
 FORM = 2  # of what is kept; another one means other names of files
 
 Kept = dict[str, Tensor]  # of one clip, on the CPU: "block.4", and the fields of the library's output by place
-
-
-@dataclass
-class KeptOutput(ModelOutput):
-    """Those fields of the library's own output that its language models read."""
-
-    pooler_output: Any = None
-    deepstack_features: Any = None
 
 
 def tower_weights(lm: nn.Module) -> dict[str, Tensor]:
@@ -133,7 +123,7 @@ def _split(made: VisionPass, count: int) -> list[Kept]:
         BackboneError: the library's output has a form that this does not know.
     """
     parts: dict[str, Sequence[Tensor]] = {f"block.{k}": hidden.chunk(count) for k, hidden in made.hidden.items()}
-    for field in KeptOutput.__dataclass_fields__:
+    for field in SeenOutput.__dataclass_fields__:
         value = made.output.get(field)
         if isinstance(value, Tensor):
             parts[field] = value.chunk(count)
@@ -167,7 +157,7 @@ def _join(kept: Sequence[Kept], blocks: Sequence[int], device: torch.device, dty
             for clip in kept]  # fmt: skip
     hidden = {k: torch.cat([clip[f"block.{k}"] for clip in kept]) for k in blocks}
     fields: dict[str, Any] = {}
-    for field in KeptOutput.__dataclass_fields__:
+    for field in SeenOutput.__dataclass_fields__:
         places = sum(name.startswith(f"{field}.") for name in kept[0])
         if field in kept[0]:
             fields[field] = torch.cat([clip[field] for clip in kept])
@@ -175,4 +165,4 @@ def _join(kept: Sequence[Kept], blocks: Sequence[int], device: torch.device, dty
             fields[field] = [tuple(clip[f"{field}.{i}"] for clip in kept) for i in range(places)]
         elif places:
             fields[field] = tuple(clip[f"{field}.{i}"] for clip in kept for i in range(places))
-    return VisionPass(hidden, KeptOutput(**fields))
+    return VisionPass(hidden, SeenOutput(**fields))

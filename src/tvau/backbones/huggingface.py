@@ -1,22 +1,25 @@
-"""What all Hugging Face video LVLMs share: prompts, loss, cached turns, LoRA, freezing."""
+"""What all Hugging Face video LVLMs share: their parts, the one vision pass (eq. 4), and what of them is trained.
+
+How they read prompts and answer is `speaking.py`, what a text becomes `tokens.py`, where weights come from
+`checkpoint.py`.
+"""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
 from peft import LoraConfig
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
-from transformers import DynamicCache, PreTrainedConfig
+from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
-from tvau.backbones.base import Dialog, Inputs, VideoLVLM, VisionPass
+from tvau.backbones.base import Inputs, SeenOutput, VisionPass
 from tvau.backbones.cache import VisionCache
 from tvau.backbones.checkpoint import Bits, DType, context, fingerprint, read_config, read_model, read_processor
-from tvau.backbones.tokens import ANOMALY, IGNORE, DialogTokens
+from tvau.backbones.speaking import Speaker
+from tvau.backbones.tokens import DialogTokens
 from tvau.errors import BackboneError
 from tvau.shipped import found
 from tvau.types import Turn
@@ -24,7 +27,7 @@ from tvau.types import Turn
 DEPTHS = (1, 8, 16, 32)  # the blocks that the paper reads, of 32
 
 
-class HuggingFaceLVLM(VideoLVLM):
+class HuggingFaceLVLM(Speaker):
     """Shared part of all adapters; a family says where its tower is and where its hidden states lie on the picture.
 
     Args:
@@ -49,7 +52,6 @@ class HuggingFaceLVLM(VideoLVLM):
 
     family: str  # model type in the checkpoint's configuration
     tower: str  # name of the vision tower in the library's model
-    modality = "video"  # under which the library takes back what its tower made
     words = (16, 0)  # tokens of the template around a first question, and of the text around each time step, at most
     answer_prefix = ""
     template: ClassVar[Mapping[str, Any]] = {}  # further variables of the chat template
@@ -188,7 +190,7 @@ class HuggingFaceLVLM(VideoLVLM):
         """All that decides how clips become pixels."""
         return f"{self.size} {self.as_it_is()} {self.tokens.processor.video_processor.to_json_string()}"
 
-    # ---- the model ----
+    # ---- the vision pass (eq. 4) ----
 
     def encode(self, inputs: Inputs) -> VisionPass:
         if self.cache is None:
@@ -199,8 +201,13 @@ class HuggingFaceLVLM(VideoLVLM):
         if len(inputs) == 1:  # nobody has prepared words, and the pixels with them
             self.grid(inputs["video"].shape[1], *inputs["video"].shape[-2:])
             inputs = inputs | self.pixels(inputs["video"])
-        output = self.features(inputs)
-        return VisionPass({k: self.raster(output["hidden_states"][k], inputs) for k in self.blocks}, output)
+        made = self.features(inputs)
+        states, output = list(made["hidden_states"]), SeenOutput.of(made)
+        del made
+        hidden = {}
+        for k in self.blocks:  # each is let go when it lies on the raster, so that only one is there twice
+            hidden[k], states[k] = self.raster(states[k], inputs), None
+        return VisionPass(hidden, output)
 
     def mute(self, muted: bool = True) -> None:
         if muted and not self.language:
@@ -213,127 +220,13 @@ class HuggingFaceLVLM(VideoLVLM):
                 self.lm.set_submodule(name, part)
             self.language = {}
 
+    # ---- the text encoder (eq. 2) ----
+
     def encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         language = self.lm.get_decoder()
         tokens = self.tokens.tokenizer(list(texts), padding=True, return_tensors="pt").to(language.device)
         hidden = language(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
         return hidden.last_hidden_state, tokens["attention_mask"]
-
-    def embed(self, ids: Tensor, prompts: Tensor | None) -> Tensor:
-        """Token embeddings [B, L, D], the anomaly prompts in their places."""
-        places = ids == ANOMALY
-        embedded = self.lm.get_input_embeddings()(ids.masked_fill(places, 0))
-        if prompts is None:
-            return embedded
-        if int(places.sum()) != prompts.shape[0] * prompts.shape[1]:  # masked_scatter does not count
-            raise BackboneError(
-                f"{prompts.shape[1]} anomaly prompts for {int(places.sum()) // len(ids)} placeholders a clip"
-            )
-        return embedded.masked_scatter(places[..., None], prompts.to(embedded.dtype))
-
-    def _call(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None, **options: Any) -> dict[str, Any]:
-        # the library scatters the visual tokens itself: placeholder rows are still the embedding of the placeholder
-        return {
-            "inputs_embeds": self.embed(inputs["input_ids"], prompts),
-            "attention_mask": inputs["attention_mask"],
-            "position_ids": inputs["position_ids"],
-            "mm_encoder_outputs": {self.modality: vision.output},
-            **options,
-        }
-
-    def forward(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None) -> Tensor:
-        return self.lm(**self._call(inputs, vision, prompts), use_cache=False).logits
-
-    def hidden_states(
-        self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None, every: bool = False
-    ) -> tuple[Tensor, ...]:
-        """Hidden states of the language model, each [B, L, D]; the last is normed. With `every`, of all layers."""
-        output = self.lm.model(**self._call(inputs, vision, prompts), use_cache=False, output_hidden_states=every)
-        return output.hidden_states if every else (output.last_hidden_state,)
-
-    def answer_loss(self, last: Tensor, labels: Tensor) -> Tensor:
-        """Cross entropy of the answers from the last hidden states; logits are made for answers only.
-
-        The mean over a clip's tokens, then over clips: what a clip counts for does not depend on its neighbours.
-        """
-        learned = labels[:, 1:] != IGNORE
-        logits = self.logits(last[:, :-1][learned])
-        each = cross_entropy(logits.float(), labels[:, 1:][learned], reduction="none")
-        return (each / learned.sum(1, keepdim=True).expand_as(learned)[learned]).sum() / len(labels)
-
-    def logits(self, last: Tensor) -> Tensor:
-        """Logits [..., V] from the last hidden states [..., D]."""
-        return self.lm.lm_head(last)
-
-    def loss(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None) -> Tensor:
-        return self.answer_loss(self.hidden_states(inputs, vision, prompts)[-1], inputs["labels"])
-
-    # ---- dialog ----
-
-    @torch.no_grad()
-    def start(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None) -> Dialog:
-        cache = DynamicCache(config=self.lm.config.get_text_config(decoder=True))
-        output = self.lm(**self._call(inputs, vision, prompts), past_key_values=cache, logits_to_keep=1)
-        logits, clips = output.logits[:, -1], len(inputs["input_ids"])
-        return Dialog(
-            cache, inputs["attention_mask"], inputs["position_ids"][..., -1:], logits, [[] for _ in range(clips)],
-            [True] * clips,
-        )  # fmt: skip
-
-    @torch.no_grad()
-    def feed(self, dialog: Dialog, ids: Tensor, mask: Tensor) -> None:
-        """Feeds new tokens [B, l] (mask 0: padding); positions go on from the last token fed."""
-        position = dialog.position + mask.cumsum(-1)
-        dialog.mask = torch.cat([dialog.mask, mask], dim=1)
-        output = self.lm(
-            input_ids=ids, attention_mask=dialog.mask, position_ids=position, past_key_values=dialog.cache,
-            logits_to_keep=1,
-        )  # fmt: skip
-        dialog.position = position[..., -1:]
-        # a row that was fed only padding keeps its logits
-        dialog.logits = torch.where(mask[:, -1:].bool(), output.logits[:, -1], dialog.logits)
-
-    def ask(self, dialog: Dialog, questions: Sequence[str | None]) -> None:
-        dialog.said, dialog.asked = [[] for _ in questions], [question is not None for question in questions]
-        self._feed(dialog, [[] if question is None else self.tokens.following(question) for question in questions])
-
-    def say(self, dialog: Dialog, words: Sequence[str]) -> None:
-        more = []
-        for said, text in zip(dialog.said, words, strict=True):
-            whole = self.tokens.answer(text) if text else said
-            if whole[: len(said)] != said:  # what it said itself is spelled in other tokens
-                whole = said + self.tokens.ids(text.removeprefix(self.tokens.read(said)))
-            more.append(whole[len(said) :])
-            said += more[-1]
-        self._feed(dialog, more)
-
-    def lean(self, dialog: Dialog) -> Tensor:
-        yes, no = self.tokens.answer("Yes"), self.tokens.answer("No")
-        shared = next(at for at, (a, b) in enumerate(zip(yes, no, strict=False)) if a != b)
-        more = [yes[:shared] * asked for asked in dialog.asked]  # the space that some families begin with
-        dialog.said = [said + own for said, own in zip(dialog.said, more, strict=True)]
-        self._feed(dialog, more)
-        return (dialog.logits[:, yes[shared]] - dialog.logits[:, no[shared]]).float()
-
-    def _feed(self, dialog: Dialog, rows: list[list[int]]) -> None:
-        if any(rows):
-            self.feed(dialog, *self.tokens.padded(rows, dialog.mask))
-
-    @torch.no_grad()
-    def generate(self, dialog: Dialog, most: int = 64, begin: Sequence[str] = ()) -> list[str]:
-        if begin:
-            self.say(dialog, begin)
-        ends = torch.tensor(sorted(self.ends), device=dialog.mask.device)
-        going = dialog.mask.new_tensor(dialog.asked)[:, None]
-        for _ in range(most):
-            tokens = dialog.logits.argmax(-1, keepdim=True)
-            going = going * ~torch.isin(tokens, ends)
-            if not going.any():
-                break
-            for said, goes, token in zip(dialog.said, going[:, 0].tolist(), tokens[:, 0].tolist(), strict=True):
-                said += [token] * goes
-            self.feed(dialog, tokens.where(going.bool(), self.tokens.pad_id), going)
-        return [self.tokens.read(said) for said in dialog.said]
 
     # ---- what is trained ----
 

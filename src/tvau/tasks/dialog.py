@@ -46,8 +46,8 @@ class DialogTask(Task):
             video in place of the region encoder, needs `heatmap`) or "true_masks" (the region encoder sees the true
             masks, an upper bound; without `heatmap` the test gives no scores of heatmaps). See `tasks/variants.py`.
         of: which maps those are, "heatmap" (behind the softmax) or "similarity" (before it).
-        channels, base, parts, base_once: C_h, N_base and the kinds of prompts of the region encoder, and whether base
-            prompts stand once or, as in the paper, at every step.
+        channels, base, parts, base_once, pool: C_h, N_base and the kinds of prompts of the region encoder, whether base
+            prompts stand once or, as in the paper, at every step, and how many steps share their prompts.
         grounded: evidence opens the answers: the first word of the judgement, its places and the trajectory, see
             `tvau.model.Conversation`. Ours, not the paper's; needs `heatmap`. What decides the first word is fitted
             in every validation of a fit, and kept in the checkpoint.
@@ -80,6 +80,7 @@ class DialogTask(Task):
         base: int = 10,
         parts: Sequence[Part] = PARTS,
         base_once: bool = False,
+        pool: int = 1,
         grounded: bool = False,
         out_of_fold: bool = True,
         lora_rank: int = 16,
@@ -114,7 +115,9 @@ class DialogTask(Task):
             raise OptionError(f"{asked} without heatmap: give a checkpoint of stage 1 (--model.heatmap)")
         if view is not None and variant != "heatmap_video" and (decoder or variant):
             scale = backbone.prompt_scale
-            encoder = RegionAwareAnomalyEncoder(backbone.hidden_size, view, channels, base, scale, parts, base_once, of)
+            encoder = RegionAwareAnomalyEncoder(
+                backbone.hidden_size, view, channels, base, scale, parts, base_once, of, pool
+            )
         self.method = OURS if encoder or variant or grounded else "lvlm"
         self.model = VARIANTS[variant](backbone, decoder, encoder, text, familiarity, judge, grounded, folds)
         self.known = JudgedClips()
