@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tiny import close
 from tvau.errors import OptionError
-from tvau.region_encoder import PARTS, Part, RegionAwareAnomalyEncoder, Standardize, View
+from tvau.region_encoder import PARTS, Part, RegionAwareAnomalyEncoder, Standardize, View, pooled
 
 VIEWS = get_args(View)
 KINDS: dict[Part, slice] = {
@@ -257,3 +257,83 @@ def test_evidence_of_the_whole_clip_stands_in_front() -> None:
     assert not torch.allclose(one[1:], other[1:], atol=1e-3)  # elsewhere
     (one * torch.randn(one.shape)).sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in alone.parameters())
+
+
+# ---- numbers and visual tokens of each map ----
+
+
+def hot(y: int, x: int, logit: float = 8.0, cold: float = -6.0) -> Tensor:
+    """Maps [1, T, 2, H, W] with one hot patch at the last time step."""
+    made = torch.zeros(1, T, 2, H, W)
+    made[:, :, 1] = cold
+    made[0, -1, 1, y, x] = logit
+    return made
+
+
+def seen(seed: int = 0, times: int = T) -> Tensor:
+    """Visual tokens [1, T, D, H / 2, W / 3], one for 2x3 patches."""
+    return torch.randn(1, times, D, H // 2, W // 3, generator=torch.Generator().manual_seed(seed))
+
+
+def test_numbers_of_each_map_say_how_high_it_rises_and_where() -> None:
+    made = encoder(parts=["step"])
+    assert made.prompts(T) == T
+    given: list[Tensor] = []
+    made.clip["step"].register_forward_pre_hook(lambda _, args: given.append(args[0]))
+    prompts = made(hot(1, 2))
+    assert prompts.shape == (1, T, D)
+    assert given[0].shape == (T, 3)
+    close(given[0][0, :1], torch.tensor([-6.0]))
+    close(given[0][-1], torch.tensor([(8 - 3 * 6) / 4, 2.5 / W, 1.5 / H]))  # of the four highest patches
+    moved, weaker = made(hot(4, 2)), made(hot(1, 2, 3.0))
+    for other in (moved, weaker):
+        close(other[:, :-1], prompts[:, :-1])
+        assert not torch.allclose(other[:, -1], prompts[:, -1], atol=1e-3)
+    (prompts * torch.randn(prompts.shape)).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
+
+
+def test_the_pooled_token_is_that_of_the_hot_patch() -> None:
+    tokens = seen()
+    for y, x in ((0, 0), (1, 2), (4, 8)):
+        made = pooled(hot(y, x, 20.0, -20.0), tokens)
+        assert made.shape == (1, T, D)
+        close(made[0, -1], tokens[0, -1, :, y // 2, x // 3])
+        assert made[0, :-1].abs().max() < 1e-6
+    two = hot(0, 0, 20.0, -20.0)
+    two[0, -1, 1, 4, 8] = 20.0
+    close(pooled(two, tokens)[0, -1], (tokens[0, -1, :, 0, 0] + tokens[0, -1, :, 2, 2]) / 2)
+    close(pooled(hot(1, 2, 0.0, -20.0), tokens)[0, -1], tokens[0, -1, :, 0, 0] / 2)  # half sure
+    odd = pooled(hot(5, 8, 20.0, -20.0), torch.randn(1, T, D, 4, 5))  # as where five patches become three tokens
+    assert odd.isfinite().all()
+
+
+def test_a_cold_map_says_the_same_whatever_the_picture() -> None:
+    made = encoder(parts=["tokens"])
+    assert made.prompts(T) == T
+    cold = hot(0, 0, -20.0, -20.0)
+    close(made(cold, seen(1)), made(cold, 5 * seen(2)))
+    one, other = made(hot(0, 0), seen()), made(hot(4, 8), seen())
+    close(one[:, :-1], other[:, :-1])
+    assert (one[:, -1] - other[:, -1]).abs().max() > 0.1
+
+
+def test_pooled_tokens_begin_as_visual_tokens_and_what_is_beside_them_learns() -> None:
+    made, given = encoder(parts=["tokens"], scale=0.01), hot(1, 2, 20.0, -20.0).requires_grad_()
+    prompts = made(given, 3 * seen())
+    assert torch.allclose(prompts[0, -1], 3 * seen()[0, -1, :, 0, 0], atol=0.05)
+    assert made.tokens is not None
+    nn.init.normal_(cast(nn.Linear, made.tokens[-1]).weight)  # it starts at zero, which hides what lies before it
+    prompts = made(given, seen())
+    (prompts * torch.randn(prompts.shape)).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
+
+
+def test_what_each_map_says_stands_beside_the_papers_prompts() -> None:
+    paper, made = encoder(), encoder(parts=["step", *PARTS, "tokens"])
+    made.load_state_dict(paper.state_dict(), strict=False)
+    clips, tokens = maps()[:1], seen()
+    prompts = made(clips, tokens)
+    assert made.prompts(T) == prompts.shape[1] == paper.prompts(T) + 2 * T
+    close(prompts[:, T:-T], paper(clips))
+    close(prompts[:, -T:], pooled(clips, tokens) + made.tokens[-1].bias)  # type: ignore[index, operator]

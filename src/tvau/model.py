@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import cast
 
@@ -129,7 +129,7 @@ class TVAU(nn.Module):
         vision = self.backbone.encode(inputs)  # eq. 4
         maps = self.draw(vision, batch) if self.decoder else None  # eq. 5-6
         strange = self.familiarity(feature(vision.hidden)) if self.familiarity else None
-        return Evidence(inputs, vision, maps, self.tell(maps, batch), strange)
+        return self.tell(Evidence(inputs, vision, maps, None, strange), batch)
 
     def draw(self, vision: VisionPass, batch: Batch) -> Maps:
         """The decoder's maps; in training mode, where there are folds, those of the decoder that left a clip out."""
@@ -147,9 +147,15 @@ class TVAU(nn.Module):
         """Number N of anomaly prompts for clips of (T', H', W') patches."""
         return self.encoder.prompts(grid[0]) if self.encoder else 0
 
-    def tell(self, maps: Maps | None, batch: Batch) -> Tensor | None:
-        """Anomaly prompts P_An [B, N, D] (eq. 9-13) of the decoder's maps; None: the words stand alone."""
-        return self.encoder(cast(Maps, maps).similar) if self.encoder else None
+    def tell(self, seen: Evidence, batch: Batch) -> Evidence:
+        """The same with what the language model is told of the maps: anomaly prompts (eq. 9-13), if there are any."""
+        return replace(seen, prompts=self.prompts(seen, cast(Maps, seen.maps))) if self.encoder else seen
+
+    def prompts(self, seen: Evidence, maps: Maps) -> Tensor:
+        """Anomaly prompts P_An [B, N, D] of maps. Needs the encoder."""
+        encoder = cast(RegionAwareAnomalyEncoder, self.encoder)
+        tokens = None if encoder.tokens is None else self.backbone.picture_tokens(seen.vision)
+        return cast(Tensor, encoder(maps.similar, tokens))
 
     def forward(self, batch: Batch) -> Tensor:
         """Loss of the dialogs' answers given video, anomaly prompts and questions (eq. 14)."""

@@ -16,9 +16,10 @@ from tvau.track import track
 REGIONS = 3  # a 3x3 grid
 View = Literal["difference", "map", "difference+map"]
 Of = Literal["heatmap", "similarity"]
-Part = Literal["base", "region", "global", "peak", "track"]
+Part = Literal["base", "region", "global", "peak", "track", "step", "tokens"]
 PARTS: tuple[Part, ...] = ("base", "region", "global")  # the paper's
 ONCE: dict[Part, int] = {"peak": 1, "track": 3}  # prompts of a clip
+NUMBERS: dict[Part, int] = {"peak": 1, "track": 6, "step": 3}  # that such prompts are made of
 
 
 class Standardize(nn.Module):
@@ -96,8 +97,11 @@ class RegionAwareAnomalyEncoder(nn.Module):
         base: N_base of eq. 13.
         scale: root mean square of a prompt at the start; the language model's own token embeddings are the measure.
         parts: kinds of prompts; the three of PARTS are the paper's, fewer are an ablation. Their order is always that
-            of eq. 13. Two more are ours and stand once in front of all steps: "peak", how high the heatmap rises (one
-            prompt), and "track", where its target's way begins, ends and leads (three), see `tvau.track`.
+            of eq. 13. The others are ours. Once in front of all steps stand "peak", how high the heatmap rises (one
+            prompt), and "track", where its target's way begins, ends and leads (three), see `tvau.track`; then, for
+            each map, "step", how high that one rises and where. Behind all steps stand, for each map, "tokens": the
+            visual tokens of what is hot, see `pooled`, with a small MLP beside them that begins as a constant, so that
+            the language model reads them as it reads the clip's own.
         base_once: the base prompts, which are the same at every step, stand once in front of all steps. Ours: it leaves
             N_base + 10(T' - 1) prompts of the paper's (N_base + 10)(T' - 1) for the language model to read.
         pool: so many steps, one after the other, share their prompts, which are those of the mean of their features;
@@ -126,8 +130,9 @@ class RegionAwareAnomalyEncoder(nn.Module):
         counts = {"base": base, "region": REGIONS**2, "global": 1}
         once: dict[Part, int] = {**ONCE, "base": base} if base_once else {**ONCE}
         self.once = sum(count for part, count in once.items() if part in parts)  # prompts of a clip
+        self.every = sum(part in parts for part in ("step", "tokens"))  # of a map
         self.each = sum(count for part, count in counts.items() if part in parts and part not in once)  # of a step
-        if not self.once + self.each:
+        if not self.once + self.every + self.each:
             raise OptionError(
                 f"parts {list(parts)} with base {base} leave no anomaly prompt: keep one of "
                 f"{', '.join(get_args(Part))}, or set view to null for the LVLM alone"
@@ -151,21 +156,26 @@ class RegionAwareAnomalyEncoder(nn.Module):
         self.place = nn.Parameter(torch.randn(REGIONS**2, hidden_size)) if "region" in parts else None
         self.base = nn.Parameter(torch.randn(base, hidden_size)) if "base" in parts else None
         self.base_once = base_once
-        numbers = {"peak": 1, "track": 6}  # that such prompts are made of
         self.clip = nn.ModuleDict(
             {
                 part: nn.Sequential(
-                    Standardize(numbers[part]), nn.Linear(numbers[part], channels), nn.GELU(),
-                    nn.Linear(channels, ONCE[part] * hidden_size), nn.Unflatten(1, (ONCE[part], hidden_size)),
-                    nn.LayerNorm(hidden_size),
+                    Standardize(count), nn.Linear(count, channels), nn.GELU(),
+                    nn.Linear(channels, (many := ONCE.get(part, 1)) * hidden_size),
+                    nn.Unflatten(1, (many, hidden_size)), nn.LayerNorm(hidden_size),
                 )
-                for part in ONCE if part in parts
+                for part, count in NUMBERS.items() if part in parts
             }
         )  # fmt: skip
+        self.tokens = None
+        if "tokens" in parts:
+            last = nn.Linear(channels, hidden_size)
+            nn.init.zeros_(last.weight)
+            nn.init.normal_(last.bias)  # what is said where nothing is seen
+            self.tokens = nn.Sequential(nn.Linear(hidden_size, channels), nn.GELU(), last)
 
     def prompts(self, times: int) -> int:
-        """Number N of prompts for T' maps: (T' - 1)(N_base + 9 + 1), less what is left out or shared."""
-        return self.once + -(-(times - 1) // self.pool) * self.each
+        """Number N of prompts for T' maps: (T' - 1)(N_base + 9 + 1), less what is left out or shared, and what is ours."""
+        return self.once + times * self.every + -(-(times - 1) // self.pool) * self.each
 
     def follow(self) -> None:
         """Takes what was seen since the last call into the running statistics; once after each optimizer step."""
@@ -173,19 +183,28 @@ class RegionAwareAnomalyEncoder(nn.Module):
             if isinstance(module, Standardize):
                 module.follow()
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """Similarity maps [B, T', 2, H', W'] -> anomaly prompts P_An [B, N, D] (eq. 13), in float32 as they are."""
-        with torch.autocast(maps.device.type, enabled=False):
-            return self._prompts(maps.float())
+    def forward(self, maps: Tensor, tokens: Tensor | None = None) -> Tensor:
+        """Anomaly prompts P_An [B, N, D] (eq. 13) in float32.
 
-    def _prompts(self, maps: Tensor) -> Tensor:
+        Args:
+            maps: similarity maps H_c [B, T', 2, H', W'].
+            tokens: the visual tokens where they lie on the picture [B, T', D, h, w]; the part "tokens" needs them.
+        """
+        with torch.autocast(maps.device.type, enabled=False):
+            return torch.cat(self._prompts(maps.float(), tokens), 1)
+
+    def _prompts(self, maps: Tensor, tokens: Tensor | None) -> list[Tensor]:
         seen = _numbers(maps) if self.clip else {}
-        found = [encode(seen[part]) for part, encode in self.clip.items()]
+        found = [encode(seen[part]).unflatten(0, (len(maps), -1)).flatten(1, 2) for part, encode in self.clip.items()]
         if self.base is not None and self.base_once:
             found.append(self.base.expand(len(maps), -1, -1))
         if self.each:
             found.append(self._steps(maps))
-        return self.scale * torch.cat(found, 1)
+        found = [self.scale * own for own in found]
+        if self.tokens is not None and tokens is not None:
+            hot = pooled(maps, tokens.float())  # on the scale of visual tokens
+            found.append(hot + self.scale * self.tokens(hot))
+        return found
 
     def _steps(self, maps: Tensor) -> Tensor:
         """The prompts of the steps between two maps, one step (or pool of them) after the other [B, n each, D]."""
@@ -209,10 +228,38 @@ class RegionAwareAnomalyEncoder(nn.Module):
         return torch.cat(prompt, 1).reshape(batch, steps * self.each, -1)
 
 
+def pooled(maps: Tensor, tokens: Tensor) -> Tensor:
+    """The visual tokens of what is hot, one for each map: their mean under the map, times how probable that is.
+
+    A patch weighs by its odds of being abnormal, so that a few hot ones outweigh all that is cold. Where the map shows
+    nothing, next to nothing is left of the picture.
+
+    Args:
+        maps: similarity maps H_c [B, T', 2, H', W'].
+        tokens: [B, T', D, h, w]; one may stand for several patches.
+
+    Returns:
+        [B, T', D].
+    """
+    logit = maps[:, :, 1] - maps[:, :, 0]
+    weight = logit.flatten(2).softmax(2).view_as(logit)
+    weight = adaptive_avg_pool2d(weight, tokens.shape[-2:]).flatten(2)  # [B, T', h w]
+    weight = weight / weight.sum(2, keepdim=True) * logit.flatten(2).amax(2, keepdim=True).sigmoid()
+    return (tokens.flatten(3) @ weight[..., None])[..., 0]
+
+
 @torch.no_grad()
 def _numbers(maps: Tensor) -> dict[str, Tensor]:
-    """What the prompts of a clip are made of, of maps [B, T', 2, H', W']: its peak [B, 1], its track [B, 6]."""
+    """What prompts are made of, of maps [B, T', 2, H', W'].
+
+    Of each clip its peak [B, 1] and its track [B, 6], of each map its peak and the place of that [B T', 3].
+    """
     logit = maps[:, :, 1] - maps[:, :, 0]
+    single = logit.flatten(0, 1)[:, None]  # [B T', 1, H', W']
     ways = [track(own)[[0, -1], 1:] for own in logit.cpu().numpy()]  # each [2, 2]
     ends = np.array([(*first, *last, *(last - first)) for first, last in ways])
-    return {"peak": peak(logit)[:, None], "track": torch.from_numpy(ends).to(maps)}
+    places = np.array([track(own)[0, 1:] for own in single.cpu().numpy()])
+    return {
+        "peak": peak(logit)[:, None], "track": torch.from_numpy(ends).to(maps),
+        "step": torch.cat([peak(single)[:, None], torch.from_numpy(places).to(maps)], 1),
+    }  # fmt: skip

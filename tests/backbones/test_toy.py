@@ -8,7 +8,7 @@ from torch import Tensor
 
 from contract import Contract
 from families import FAMILIES, Family
-from tvau.backbones.base import Inputs
+from tvau.backbones.base import Inputs, VisionPass
 from tvau.backbones.towers import SquareTower
 
 # ---- the LVLM, as its own library would bring it; yours is there already ----
@@ -35,7 +35,7 @@ class ToyForConditionalGeneration(hf.LlavaOnevisionForConditionalGeneration):
 hf.AutoConfig.register("toy", ToyConfig)
 hf.AutoModelForImageTextToText.register(ToyConfig, ToyForConditionalGeneration)
 
-# ---- the adapter: where the tower is, how many tokens a clip becomes, where hidden states lie on the picture ----
+# ---- the adapter: where the tower is, how many tokens a clip becomes, where all of it lies on the picture ----
 
 
 class Toy(SquareTower):
@@ -45,12 +45,19 @@ class Toy(SquareTower):
     tower = "vision_tower"
 
     @classmethod
-    def visual_tokens(cls, config: hf.PreTrainedConfig, grid: tuple[int, int, int]) -> int:
+    def token_grid(cls, config: hf.PreTrainedConfig, grid: tuple[int, int, int]) -> tuple[int, int, int]:
         times, rows, columns = grid
-        return times * -(-rows // 2) * -(-columns // 2) + 1
+        return times, -(-rows // 2), -(-columns // 2)
+
+    @classmethod
+    def visual_tokens(cls, config: hf.PreTrainedConfig, grid: tuple[int, int, int]) -> int:
+        return super().visual_tokens(config, grid) + 1
 
     def raster(self, hidden: Tensor, inputs: Inputs) -> Tensor:
         return super().raster(hidden, inputs).mT  # [B, T', Dv, W', H'] -> [B, T', Dv, H', W']
+
+    def picture_tokens(self, vision: VisionPass) -> Tensor:
+        return super().picture_tokens(vision).mT
 
 
 # ---- a tiny random checkpoint, and the test ----

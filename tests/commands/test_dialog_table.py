@@ -32,8 +32,17 @@ LINE_OPTIONS: dict[str, dict[str, Any]] = {  # what a line changes, by its own m
     "without_base": {**HEATMAP, "parts": ["region", "global"]},
     "without_region": {**HEATMAP, "parts": ["base", "global"]},
     "without_global": {**HEATMAP, "parts": ["base", "region"]},
+    "numbers_a_step": {**HEATMAP, "parts": ["step"]}, "pooled_tokens": {**HEATMAP, "parts": ["tokens"]},
+    "dropout": {**HEATMAP, "lora_dropout": 0.1}, "larger_batches": HEATMAP,
+    "evidence_in_sample": {**HEATMAP, "out_of_fold": False},
     "heatmap_as_video": {**HEATMAP, "variant": "heatmap_video"}, "true_masks": {"variant": "true_masks"},
 }  # fmt: skip
+
+
+BESIDE: dict[str, dict[str, Any]] = {  # and outside the model
+    "grounded": {"trainer": {"limit_val_batches": 1.0}},  # what its judge learns from
+    "larger_batches": {"data": {"init_args": {"batch_size": 16}}},
+}
 
 
 def stated(name: str) -> Any:
@@ -45,8 +54,7 @@ def stated(name: str) -> Any:
 
 def test_a_line_changes_its_own_options_alone() -> None:
     for line in LINES:
-        validates = {"trainer": {"limit_val_batches": 1.0}} if line == "grounded" else {}  # what its judge learns from
-        assert stated(line) == {"model": {"init_args": LINE_OPTIONS[line]}} | validates
+        assert stated(line) == {"model": {"init_args": LINE_OPTIONS[line]}} | BESIDE.get(line, {})
 
 
 def test_every_row_of_the_table_has_its_line() -> None:
@@ -58,7 +66,9 @@ def test_every_line_parses_over_the_base(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit) as stop:
         main(["fit", *files, "--print_config"])
     assert not stop.value.code
-    options = yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["data"]["init_args"]["batch_size"] == 16
+    options = printed["model"]["init_args"]
     layered = {key: value for line in LINES for key, value in LINE_OPTIONS[line].items() if key != "backbone"}
     assert {key: options[key] for key in layered} == layered
     assert options["backbone"]["init_args"]["blocks"] == LINE_OPTIONS["paper"]["backbone"]["init_args"]["blocks"]
@@ -88,7 +98,9 @@ def run(demo: Demo, line: str, command: str, *more: str) -> DialogTask:
     return cli.model
 
 
-@pytest.mark.parametrize("line", ["without_region", "evidence_alone", "heatmap_as_video", "true_masks"])
+@pytest.mark.parametrize(
+    "line", ["without_region", "numbers_a_step", "pooled_tokens", "heatmap_as_video", "true_masks"]
+)
 def test_a_line_is_trained_and_tested(demo: Demo, line: str) -> None:
     run(demo, line, "fit")
     (last,) = (demo.folder / line).rglob("last.ckpt")

@@ -19,12 +19,14 @@ class Published(Checks):
     def test_geometry_is_that_of_what_it_returns(self, lvlm: HuggingFaceLVLM) -> None:
         times, height, width = lvlm.grid(self.frames, *self.family.size)
         inputs = self.ask(lvlm, QUESTIONS)
-        hidden = lvlm.encode(inputs).hidden
+        vision = lvlm.encode(inputs)
+        hidden, tokens = vision.hidden, lvlm.picture_tokens(vision)
         assert set(hidden) == set(lvlm.blocks) == {1, 2}
         assert {h.shape for h in hidden.values()} == {(2, times, lvlm.vision_size, height, width)}
         config = lvlm.lm.config
         placeholder = config.video_token_id if lvlm.modality == "video" else config.image_token_id
         assert (inputs["input_ids"] == placeholder).sum() == 2 * lvlm.visual_tokens(config, (times, height, width))
+        assert tokens.movedim(2, -1).shape == (2, *lvlm.token_grid(config, (times, height, width)), lvlm.hidden_size)
         step, cell = self.family.cell
         assert (times * step, height * cell, width * cell) == (self.frames, *self.family.size)
 
@@ -68,7 +70,7 @@ class Published(Checks):
         assert set(seen.output) <= {"pooler_output", "deepstack_features"}
 
     @torch.no_grad()
-    def test_hidden_states_lie_on_the_true_raster(self, fresh: HuggingFaceLVLM) -> None:
+    def test_hidden_states_and_visual_tokens_lie_on_the_true_raster(self, fresh: HuggingFaceLVLM) -> None:
         def silence(module: nn.Module, given: Any, made: Any) -> Any:
             return (made[0] * 0, *made[1:]) if isinstance(made, tuple) else made * 0
 
@@ -82,12 +84,17 @@ class Published(Checks):
         fresh.blocks = (1, fresh.depth)
         step, cell = self.family.cell
         clip = self.clips()
-        before = fresh.encode(self.ask(fresh)).hidden
+        before = fresh.encode(self.ask(fresh))
+        tokens = fresh.picture_tokens(before)
         times, height, width = fresh.grid(self.frames, *self.family.size)
         for t, y, x in ((0, 0, 1), (times - 1, height - 1, width - 2), (times - 1, 1, width - 1)):
             other = clip.clone()
             other[:, t * step : (t + 1) * step, :, y * cell : (y + 1) * cell, x * cell : (x + 1) * cell] ^= 255
-            after = fresh.encode(fresh.prepare(other, [[turn(QUESTIONS[0])]], 0, [FPS])).hidden
+            after = fresh.encode(fresh.prepare(other, [[turn(QUESTIONS[0])]], 0, [FPS]))
             for block in fresh.blocks:
-                changed = (after[block] != before[block]).any(2)[0]  # [T', H', W']
+                changed = (after.hidden[block] != before.hidden[block]).any(2)[0]  # [T', H', W']
                 assert changed.nonzero().tolist() == [[t, y, x]]
+            moved = (fresh.picture_tokens(after) - tokens).norm(dim=2)[0]  # [T', h, w]
+            rows, columns = moved.shape[1:]
+            where = (t, int((y + 0.5) * rows / height), int((x + 0.5) * columns / width))
+            assert moved[where] == moved.max() > 0

@@ -50,7 +50,7 @@ def test_the_heatmap_goes_through_the_tower_as_gray_frames(lvlm: Qwen25VL, first
     assert isinstance(model, HeatmapVideo)
     assert model.places(GRID) == GRID[0] * GRID[1] * GRID[2] // 4
     with torch.no_grad():
-        maps, heatmaps = model.maps(clips), model.heatmaps(clips)
+        heatmaps = model.heatmaps(clips)
         frames = np.rint(heatmaps.numpy() * np.float32(255)).astype(np.uint8)
         assert frames.min() < frames.max()
         video = torch.from_numpy(frames)[:, :, None].repeat(1, 1, 3, 1, 1)
@@ -58,7 +58,8 @@ def test_the_heatmap_goes_through_the_tower_as_gray_frames(lvlm: Qwen25VL, first
         expected = lvlm.lm.get_video_features(
             inputs["pixel_values_videos"], inputs["video_grid_thw"], return_dict=True
         ).pooler_output
-        tokens = model.tell(maps, clips)
+        tokens = model.glance(clips).prompts
+        assert tokens is not None
         close(tokens, torch.stack(list(expected)))
         assert (tokens[0] - tokens[1]).abs().max() > 1e-3
         inputs = lvlm.prepare(clips["video"], clips["turns"], tokens.shape[1], clip_rates(clips))
@@ -77,6 +78,29 @@ def test_behind_a_second_video_only_lora_learns(lvlm: Qwen25VL, first: str) -> N
 def test_a_second_video_needs_a_heatmap(lvlm: Qwen25VL) -> None:
     with pytest.raises(OptionError, match="give a checkpoint of stage 1"):
         DialogTask(lvlm, variant="heatmap_video", lora_rank=0)
+
+
+# ---- visual tokens under the map, by the region encoder ----
+
+
+def test_pooled_tokens_are_those_of_the_clip(lvlm: Qwen25VL, first: str) -> None:
+    torch.manual_seed(0)
+    made = DialogTask(copy.deepcopy(lvlm), first, parts=["tokens"], channels=8, lora_rank=2)
+    model, clips = made.model, batch(2)
+    seen = model.look(clips, clips["turns"])
+    assert model.encoder is not None
+    assert seen.maps is not None
+    inputs = lvlm.prepare(clips["video"], clips["turns"], GRID[0], clip_rates(clips))
+    vision = lvlm.encode(inputs)
+    tokens = torch.stack(list(vision.output["pooler_output"])).unflatten(1, (GRID[0], GRID[1] // 2, GRID[2] // 2))
+    expected = model.encoder(seen.maps.similar, tokens.movedim(-1, 2))
+    close(seen.prompts, expected)  # type: ignore[arg-type]
+    assert (expected[0] - expected[1]).abs().max() > 1e-3
+    close(model(clips), model.backbone.loss(inputs, vision, expected))
+    model(clips).backward()
+    learning = {name: p for name, p in made.named_parameters() if p.requires_grad}
+    assert {"lora" if "lora_" in name else name.split(".")[1] for name in learning} == {"lora", "encoder"}
+    assert all(p.grad is not None for p in learning.values())
 
 
 # ---- true masks ----

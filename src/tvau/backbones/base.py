@@ -97,6 +97,14 @@ class VideoLVLM(nn.Module, ABC):
         """
 
     @abstractmethod
+    def picture_tokens(self, vision: VisionPass) -> Tensor:
+        """The visual tokens P_V of a pass where they lie on the picture: [B, T', D, h, w].
+
+        Often one stands for several patches, so h <= H' and w <= W'. Those that lie nowhere, such as class tokens, are
+        left out.
+        """
+
+    @abstractmethod
     def mute(self, muted: bool = True) -> None:
         """Takes the language model out of the module, so that it costs no device anything, or puts it back.
 

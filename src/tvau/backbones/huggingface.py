@@ -6,6 +6,7 @@ How they read prompts and answer is `speaking.py`, what a text becomes `tokens.p
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, ClassVar
 
 from peft import LoraConfig
@@ -54,6 +55,7 @@ class HuggingFaceLVLM(Speaker):
     tower: str  # name of the vision tower in the library's model
     words = (16, 0)  # tokens of the template around a first question, and of the text around each time step, at most
     answer_prefix = ""
+    in_front = 0  # visual tokens of a time step that stand in front of its picture
     template: ClassVar[Mapping[str, Any]] = {}  # further variables of the chat template
     processor_options: ClassVar[Mapping[str, Any]] = {}  # what only this family's processor takes
     lora_targets = r"layers\..*\.(q|k|v|o|gate|up|gate_up|down)_proj"  # of the language model
@@ -133,8 +135,13 @@ class HuggingFaceLVLM(Speaker):
 
     @classmethod
     @abstractmethod
+    def token_grid(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> tuple[int, int, int]:
+        """(T', h, w) of the visual tokens that a clip of (T', H', W') patches becomes in the language model."""
+
+    @classmethod
     def visual_tokens(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> int:
-        """Number of tokens that a clip of (T', H', W') patches becomes in the language model."""
+        """Number of those tokens, with what stands beside the picture."""
+        return prod(cls.token_grid(config, grid))
 
     @abstractmethod
     def features(self, inputs: Inputs) -> ModelOutput:
@@ -208,6 +215,14 @@ class HuggingFaceLVLM(Speaker):
         for k in self.blocks:  # each is let go when it lies on the raster, so that only one is there twice
             hidden[k], states[k] = self.raster(states[k], inputs), None
         return VisionPass(hidden, output)
+
+    def picture_tokens(self, vision: VisionPass) -> Tensor:
+        clips, times, _, rows, columns = vision.hidden[self.blocks[0]].shape
+        _, rows, columns = self.token_grid(self.lm.config, (times, rows, columns))
+        tokens = torch.cat(list(vision.output["pooler_output"])).reshape(clips, -1, self.hidden_size)
+        each = tokens.shape[1] // times  # what is left, LLaVA-OneVision's new line, stands behind all
+        steps = tokens[:, : times * each].unflatten(1, (times, each))[:, :, self.in_front :]
+        return steps[:, :, : rows * columns].unflatten(2, (rows, columns)).movedim(-1, 2)
 
     def mute(self, muted: bool = True) -> None:
         if muted and not self.language:

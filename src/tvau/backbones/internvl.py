@@ -17,8 +17,8 @@ class InternVL(SquareTower):
     words = (8, 8)
 
     @classmethod
-    def visual_tokens(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> int:
-        return grid[0] * int(grid[1] * config.downsample_ratio) * int(grid[2] * config.downsample_ratio)
+    def token_grid(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> tuple[int, int, int]:
+        return grid[0], int(grid[1] * config.downsample_ratio), int(grid[2] * config.downsample_ratio)
 
     def pixels(self, video: Tensor) -> Inputs:
         return {"pixel_values": super().pixels(video)["pixel_values_videos"].flatten(0, 1)}

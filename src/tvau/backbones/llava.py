@@ -15,8 +15,12 @@ class LlavaOneVision(SquareTower):
     words = (9, 0)
 
     @classmethod
+    def token_grid(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> tuple[int, int, int]:
+        return grid[0], ceil(grid[1] / 2), ceil(grid[2] / 2)
+
+    @classmethod
     def visual_tokens(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> int:
-        return grid[0] * ceil(grid[1] / 2) * ceil(grid[2] / 2) + 1  # and a new line at the end
+        return super().visual_tokens(config, grid) + 1  # and a new line at the end
 
 
 class LlavaNextVideo(SquareTower):
@@ -26,8 +30,8 @@ class LlavaNextVideo(SquareTower):
     tower = "vision_tower"
 
     @classmethod
-    def visual_tokens(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> int:
-        return grid[0] * (grid[1] // 2) * (grid[2] // 2)
+    def token_grid(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> tuple[int, int, int]:
+        return grid[0], grid[1] // 2, grid[2] // 2
 
 
 class VideoLlava(SquareTower):
@@ -35,7 +39,12 @@ class VideoLlava(SquareTower):
 
     family = "video_llava"
     tower = "video_tower"
+    in_front = 1  # the class token
+
+    @classmethod
+    def token_grid(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> tuple[int, int, int]:
+        return grid
 
     @classmethod
     def visual_tokens(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> int:
-        return grid[0] * (grid[1] * grid[2] + 1)
+        return super().visual_tokens(config, grid) + grid[0]

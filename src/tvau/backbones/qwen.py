@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from itertools import pairwise
-from math import prod
 from typing import Any, ClassVar
 
 import torch
@@ -53,8 +52,9 @@ class Qwen2VL(HuggingFaceLVLM):
         return frames // times, height // patch, width // patch
 
     @classmethod
-    def visual_tokens(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> int:
-        return prod(grid) // cls.joined(config)[1] ** 2
+    def token_grid(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> tuple[int, int, int]:
+        merge = cls.joined(config)[1]
+        return grid[0], grid[1] // merge, grid[2] // merge
 
     def features(self, inputs: Inputs) -> ModelOutput:
         pixels = inputs["pixel_values_videos"].to(self.lm.dtype)

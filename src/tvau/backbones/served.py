@@ -91,6 +91,9 @@ class Served(VideoLVLM):
     def encode(self, inputs: Inputs) -> VisionPass:
         return self.lvlm.encode(inputs)
 
+    def picture_tokens(self, vision: VisionPass) -> Tensor:
+        return self.lvlm.picture_tokens(vision)
+
     def mute(self, muted: bool = True) -> None:
         self.lvlm.mute()  # for good
 

@@ -1,7 +1,5 @@
 """SmolVLM."""
 
-from math import prod
-
 from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
@@ -19,8 +17,8 @@ class SmolVLM(SquareTower):
     answer_prefix = " "  # prompts end in "Assistant:"
 
     @classmethod
-    def visual_tokens(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> int:
-        return prod(grid) // config.scale_factor**2
+    def token_grid(cls, config: PreTrainedConfig, grid: tuple[int, int, int]) -> tuple[int, int, int]:
+        return grid[0], grid[1] // config.scale_factor, grid[2] // config.scale_factor
 
     def features(self, inputs: Inputs) -> ModelOutput:
         return self.lm.model.get_image_features(

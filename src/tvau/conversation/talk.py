@@ -206,8 +206,7 @@ class Talk:
             self.target = {self.window[at]: box for at, box in target.items()}
             model: TVAU = self._model.model
             maps = focused(evidence.maps, target, len(places), self._seen.size)
-            aimed = replace(evidence, maps=maps, prompts=model.tell(maps, batch))
-            self._conversation = Conversation(model, batch, aimed)
+            self._conversation = Conversation(model, batch, model.tell(replace(evidence, maps=maps), batch))
 
     def _part(self, middle: float) -> "Talk":
         window = window_around(middle, self._video.frames, self._view.frames, self._view.stride)

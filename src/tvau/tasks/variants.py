@@ -1,5 +1,6 @@
 """T-VAU told of anomalies in other ways than the paper's: lines of the dialog table, not for use."""
 
+from dataclasses import replace
 from typing import Literal, cast
 
 import torch
@@ -9,7 +10,7 @@ from torch.nn.functional import adaptive_avg_pool3d
 from tvau.backbones.huggingface import HuggingFaceLVLM
 from tvau.errors import DataError
 from tvau.heatmap_decoder import Maps
-from tvau.model import TVAU
+from tvau.model import TVAU, Evidence
 from tvau.types import Batch, having
 
 Variant = Literal["heatmap_video", "true_masks"]
@@ -28,14 +29,14 @@ class HeatmapVideo(TVAU):
         lvlm = cast(HuggingFaceLVLM, self.backbone)
         return lvlm.visual_tokens(lvlm.lm.config, grid)
 
-    def tell(self, maps: Maps | None, batch: Batch) -> Tensor:
-        """Visual tokens of the heatmap's frames [B, N, D]."""
-        gray = (self.enlarge(cast(Maps, maps), batch).detach() * 255).round().to(torch.uint8)  # [B, T, H, W]
+    def tell(self, seen: Evidence, batch: Batch) -> Evidence:
+        """The same with the visual tokens of the heatmap's frames as prompts."""
+        gray = (self.enlarge(cast(Maps, seen.maps), batch).detach() * 255).round().to(torch.uint8)  # [B, T, H, W]
         lvlm = cast(HuggingFaceLVLM, self.backbone)
         inputs = lvlm.pixels(gray[:, :, None].expand(-1, -1, 3, -1, -1))
         # `encode` may keep its passes on disk: heatmaps differ from run to run, no other run would read these again
         tokens = lvlm.features(inputs)["pooler_output"]  # [B, N, D], or its parts as a list
-        return torch.cat(list(tokens)).reshape(len(gray), -1, lvlm.hidden_size)
+        return replace(seen, prompts=torch.cat(list(tokens)).reshape(len(gray), -1, lvlm.hidden_size))
 
 
 class TrueMasks(TVAU):
@@ -45,14 +46,14 @@ class TrueMasks(TVAU):
     With the paper's view a target that lies still remains almost unseen, as its mask does not change.
     """
 
-    def tell(self, maps: Maps | None, batch: Batch) -> Tensor | None:
-        """Anomaly prompts of the true masks; raises DataError without masks."""
+    def tell(self, seen: Evidence, batch: Batch) -> Evidence:
+        """The same with anomaly prompts of the true masks; raises DataError without masks."""
         if len(having(batch, "mask")) < len(batch["name"]):
             raise DataError(
                 f"{batch['name'][0]} has no mask: variant true_masks needs a data set with masks in training and test"
             )
         grid = self.backbone.grid(batch["video"].shape[1], *batch["video"].shape[-2:])
-        return super().tell(mask_maps(batch["mask"], grid), batch)
+        return replace(seen, prompts=self.prompts(seen, mask_maps(batch["mask"], grid)))
 
 
 def mask_maps(mask: Tensor, grid: tuple[int, int, int], least: float = 0.01) -> Maps:
