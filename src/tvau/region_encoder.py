@@ -174,7 +174,7 @@ class RegionAwareAnomalyEncoder(nn.Module):
             self.tokens = nn.Sequential(nn.Linear(hidden_size, channels), nn.GELU(), last)
 
     def prompts(self, times: int) -> int:
-        """Number N of prompts for T' maps: (T' - 1)(N_base + 9 + 1), less what is left out or shared, and what is ours."""
+        """Number N of prompts for T' maps: (T' - 1)(N_base + 9 + 1), less what is left out or shared, and ours."""
         return self.once + times * self.every + -(-(times - 1) // self.pool) * self.each
 
     def follow(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, ClassVar
 
+import torch
 from peft import LoraConfig
 from torch import Tensor, nn
 from torchvision.transforms.v2 import InterpolationMode
