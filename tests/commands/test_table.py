@@ -123,6 +123,36 @@ def test_rows_are_set_against_one_of_them(folder: Path, fake: Fake, tmp_path: Pa
         read_plan(folder)
 
 
+def test_several_test_splits_have_a_mean(folder: Path, fake: Fake, tmp_path: Path) -> None:
+    (folder / "table.yaml").write_text(yaml.safe_dump({**PLAN, "against": "first"}, sort_keys=False))
+    table(str(folder), "0,1", str(tmp_path / "out"))
+    out, drawn = tmp_path / "out" / "claims", np.random.default_rng(0).normal(size=(2, 2, 2, 99))
+    for a, line in enumerate(("one", "two")):
+        for seed in (0, 1):
+            results = json.loads((out / line / str(seed) / "test.json").read_text())
+            results["tvau"] |= {
+                "novel": {"frame": {"micro_auc": 0.1 * (a + 1) + seed}},
+                "validation_open": {"frame": {"micro_auc": 9.0}},
+            }
+            (out / line / str(seed) / "test.json").write_text(json.dumps(results))
+            own: dict[str, Any] = {
+                f"tvau/{split}/frame/micro_auc": drawn[a, seed, n] + a for n, split in enumerate(("seen", "novel"))
+            }
+            np.savez(out / line / str(seed) / "samples.npz", **own)
+    table(str(folder), "0,1", str(out.parent))
+    gathered = json.loads((out / "table.json").read_text())
+    first, *others = gathered["splits"]
+    assert (first, others) == ("mean of the test splits", ["seen", "novel", "validation_open"])
+    own = gathered["splits"][first]
+    assert own["first"]["AUC"]["mean"] == pytest.approx(((0.8 + 0.1) / 2 + (0.81 + 1.1) / 2) / 2)
+    assert [value["value"] for value in own["second"]["AUC"]["values"]] == pytest.approx([(0.8 + 0.2) / 2, 2.01 / 2])
+    assert own["first"]["BLEU-4"] == {**gathered["splits"]["seen"]["first"]["BLEU-4"], "values": mock.ANY}
+    assert "difference" not in own  # it has no figure on one of the splits
+    means = drawn.mean(2)  # over the splits
+    wins = int((means[1].mean(0) + 1 - means[0].mean(0) <= 0).sum())
+    assert gathered["p"][first] == {"second": {"AUC": pytest.approx(2 * (wins + 1) / 100)}}
+
+
 def test_an_interrupted_table_goes_on(folder: Path, fake: Fake, tmp_path: Path) -> None:
     out = tmp_path / "out"
     fake.breaks = "two"

@@ -42,6 +42,7 @@ COSTS = {  # column -> keys of cost.json, the first that is there; and by what i
     "memory, GB": (("fit_memory", "test_memory"), 1e9),
     "GPU, GB": (("fit_gpu", "test_gpu"), 1e9),
 }
+MEAN = "mean of the test splits"
 LEGEND = "dot: mean, bar: standard deviation over seeds, ticks: seeds; dashed: aim; red: best; grey: nothing is trained"
 
 
@@ -105,8 +106,8 @@ def gather(plan: Plan, out: Path, seeds: Sequence[int]) -> dict[str, Any]:
     """All figures of a table: every value of every seed with the file and key it comes from, mean and deviation.
 
     {"splits": {split: {row: {column: {"values": [...], "mean", "deviation", "n"}}}}, "costs": {row: {...}}}; the
-    deviation is that of a sample (n - 1), None where n is 1. With `against` also "p", the `paired` p-value of each
-    figure, {split: {row: {column: p}}}.
+    deviation is that of a sample (n - 1), None where n is 1. The first split is the mean of those of the test, where
+    there are several. With `against` also "p", the `paired` p-value of each figure, {split: {row: {column: p}}}.
     """
     runs = {(line, seed): _run(out / line / str(seed)) for line in plan.lines for seed in seeds}
     found = [split for results, _ in runs.values() for splits in results.values() for split in splits]
@@ -124,6 +125,8 @@ def gather(plan: Plan, out: Path, seeds: Sequence[int]) -> dict[str, Any]:
                         values.append({"seed": seed, "value": value, "file": file, "key": path})
                 if values:
                     splits.setdefault(split, {}).setdefault(name, {})[column] = _summary(values)
+    if len(tests := {split: rows for split, rows in splits.items() if not split.startswith("validation")}) > 1:
+        splits = {MEAN: averaged(plan, tests), **splits}
     costs = {}
     for name, row in plan.rows.items():
         if row.method is None and not row.floor:
@@ -131,6 +134,25 @@ def gather(plan: Plan, out: Path, seeds: Sequence[int]) -> dict[str, Any]:
     costs = {name: own for name, own in costs.items() if own}
     p_values = {"p": compared(plan, out, splits)} if plan.against else {}
     return {"title": plan.title, "seeds": list(seeds), "splits": splits, "costs": costs, **p_values}
+
+
+def averaged(plan: Plan, splits: Mapping[str, Any]) -> dict[str, Any]:
+    """{row: {column: ...}} of the means over splits, of rows that have a figure in every split that has the column."""
+    means: dict[str, Any] = {}
+    for column in plan.columns:
+        having = [rows for rows in splits.values() if any(column in own for own in rows.values())]
+        for name in plan.rows:
+            own = [rows[name][column]["values"] for rows in having if column in rows.get(name, {})]
+            if own and len(own) == len(having):
+                seeds = [dict(zip((value["seed"] for value in values), values, strict=True)) for values in own]
+                values = [
+                    {"seed": seed, "value": fmean(of[seed]["value"] for of in seeds), "of": [of[seed] for of in seeds]}
+                    for seed in seeds[0]
+                    if all(seed in of for of in seeds)
+                ]
+                if values:
+                    means.setdefault(name, {})[column] = _summary(values)
+    return means
 
 
 def compared(plan: Plan, out: Path, splits: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,9 +166,12 @@ def compared(plan: Plan, out: Path, splits: Mapping[str, Any]) -> dict[str, Any]
 
     def drawn(figure: Mapping[str, Any] | None) -> NDArray[np.floating] | None:
         values = (figure or {}).get("values", [])
-        found = [draws[Path(v["file"]).parent].get("/".join(k for k in v["key"] if k != "slots")) for v in values]
-        known = [own for own in found if own is not None]
+        found = [[one(part) for part in value.get("of", [value])] for value in values]
+        known = [np.mean(own, 0) for own in found if all(part is not None for part in own)]
         return np.stack(known) if known and len(known) == len(found) else None
+
+    def one(value: Mapping[str, Any]) -> NDArray[np.floating] | None:
+        return draws[Path(value["file"]).parent].get("/".join(k for k in value["key"] if k != "slots"))
 
     p_values: dict[str, Any] = {}
     for split, rows in splits.items():
