@@ -31,7 +31,8 @@ def load(
         device: "cpu", "cuda", "cuda:1"; None: the GPU where there is one.
         abnormal, normal: own phrases in the place of the trained prompts, such as ["a person climbing a fence"].
         server: address of an OpenAI-like server that speaks for the LVLM; None: it speaks here.
-        untrained: `backbone` as it comes, without a model of tvau: it answers, and has no heatmaps.
+        untrained: `backbone` as it comes, without a model of tvau: it answers, its Yes is the score of a window, and it
+            has no heatmaps but those of `Model.learn`.
     """
     from tvau.conversation import load  # it imports torch and transformers, which the help and the version do without
 

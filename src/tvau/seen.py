@@ -89,8 +89,9 @@ class Seen:
         self.size = (look.size[0], look.size[1])
         if look.strange is not None:
             self.strange.append(look.strange)
-        if look.grid is not None and look.scores is not None:
+        if look.grid is not None:
             self.grid = (look.grid[0], look.grid[1], look.grid[2])
+        if look.scores is not None:
             self._scores.append(np.array(look.scores, np.float32))
 
     @property
@@ -99,9 +100,14 @@ class Seen:
         return bool(self.strange) and bool(np.median(self.strange) > FOREIGN)
 
     @property
-    def mapped(self) -> bool:
-        """Whether there are scores and heatmaps: a model without a decoder has none."""
+    def scored(self) -> bool:
+        """Whether there are scores: a tuned LVLM without a decoder has none."""
         return bool(self._scores)
+
+    @property
+    def mapped(self) -> bool:
+        """Whether there are heatmaps: a model without a decoder has none."""
+        return self.grid != (0, 0, 0)
 
     @cached_property
     def frames(self) -> NDArray[np.int64]:
@@ -113,9 +119,9 @@ class Seen:
         """[N] in [0, 1], smoothed as the rule says.
 
         Raises:
-            DataError: there are no maps.
+            DataError: there are none.
         """
-        if not self.mapped:
+        if not self.scored:
             raise DataError("a model without a heatmap decoder gives no scores, heatmaps and events")
         where = np.searchsorted(self.frames, np.concatenate(self.windows))
         return smooth(np.bincount(where, np.concatenate(self._scores)) / np.bincount(where), self.rule.smoothing)
@@ -130,12 +136,13 @@ class Seen:
         return boxes(self.heatmap[at], self.rule)
 
     def events(self, seconds: NDArray[np.floating]) -> list[Event]:
-        """The events, over all windows; see `tvau.events`.
+        """The events, over all windows, without boxes where there are no heatmaps; see `tvau.events`.
 
         Args:
             seconds: when each frame of the source is shown.
         """
-        return find(self.scores, self.frames, seconds[self.frames], Boxes(self), self.rule.events, self.size)
+        found = Boxes(self) if self.mapped else None
+        return find(self.scores, self.frames, seconds[self.frames], found, self.rule.events, self.size)
 
     def close(self) -> None:
         """Lets go of the maps."""

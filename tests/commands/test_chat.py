@@ -202,9 +202,27 @@ def test_the_help_is_short(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(said.splitlines()) < 60
 
 
-def test_an_lvlm_without_a_model_is_called_untrained(
-    demo: Demo, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def test_an_lvlm_without_a_model_is_called_untrained_and_its_yes_makes_events(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("Is there any anomaly in the video?\n"))
-    demo.main("chat", "street.mp4", "--backbone", "tiny.yaml", "--most", "4")
-    assert "UNTRAINED" in capfd.readouterr().out
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Is there any anomaly in the video?\n/heatmap\n/save\n"))
+    monkeypatch.setattr(Qwen25VL, "lean", lambda self, dialog: torch.ones(1))
+    monkeypatch.setenv("COLUMNS", "500")
+    demo.main("chat", "street.mp4", "--backbone", "tiny.yaml", "--most", "4", "--out", str(tmp_path))
+    lines = capfd.readouterr().out.splitlines()
+    assert "Untrained: the LVLM as it comes." in lines[0]
+    assert "1 event" in lines[1]
+    assert lines[3].split() == ["1", "0:00.0", "0:01.2", "0.73", "0:00.0"]  # sigmoid(1), in all windows
+    assert "/heatmap: this model has no heatmaps" in lines
+    assert "Untrained: the LVLM as it comes." in (tmp_path / "street" / "dialog.txt").read_text()
+
+
+def test_normal_video_gives_heatmaps_to_an_lvlm_without_a_model(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for number in range(5):
+        write_video(demo.folder / "normal" / f"{number}.mp4", 16, (96, 160))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("/heatmap\n"))
+    demo.main("chat", "street.mp4", "--backbone", "tiny.yaml", "--out", str(tmp_path), "--normal-video", "normal")
+    assert "they mark what normal video" in capfd.readouterr().out.replace("\n", " ")
+    assert (tmp_path / "street_heatmap.mp4").exists()

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,8 +20,10 @@ from tvau.backbones import Qwen25VL
 from tvau.cli import main
 from tvau.commands.predict import translated
 from tvau.errors import OptionError
+from tvau.exports.prediction import read_prediction
 from tvau.shipped import MODEL
-from tvau.tasks import DialogTask
+from tvau.tasks import AskedTask, DialogTask
+from tvau.types import Batch
 from writers import write_frames, write_video
 
 FILES = {"overlay.mp4", "heatmap.mp4", "events.json", "scores.csv", "detections.txt", "dialog.json", "dialog.txt",
@@ -194,22 +197,63 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(
     assert contents(tmp_path) == contents(whole)
 
 
-def test_an_lvlm_without_a_model_answers_and_is_called_untrained(
+BARE = ("--backbone=tiny.yaml", *SMALL[4:-2], "--trainer.enable_progress_bar=false")
+
+
+def scores_of(folder: Path) -> np.ndarray:
+    """The scores of all frames that predict wrote."""
+    return np.loadtxt(folder / "scores.csv", delimiter=",", skiprows=1, usecols=2)
+
+
+def test_an_lvlm_without_a_model_answers_and_its_yes_is_the_score(
     demo: Demo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    demo.main("predict", "videos/v0.mp4", "--backbone=tiny.yaml", *SMALL[4:-2], f"--out={tmp_path}",
-              "--trainer.enable_progress_bar=false")  # fmt: skip
+    demo.main("predict", "videos/v0.mp4", *BARE, f"--out={tmp_path}")
     assert "UNTRAINED" in capsys.readouterr().err
     folder = tmp_path / "v0"
-    assert "Untrained" in (folder / "index.html").read_text()
-    windows = json.loads((folder / "dialog.json").read_text())["windows"]
-    assert all(0 < window["score"] < 1 for window in windows)
-    assert not (folder / "overlay.mp4").exists()
+    page = (folder / "index.html").read_text()
+    assert "Untrained: the LVLM as it comes." in page
+    assert "<svg" in page
+    assert "overlay.mp4" not in page
+    assert {path.name for path in folder.iterdir()} == FILES - {"overlay.mp4", "heatmap.mp4", "detections.txt"}
     talk = tvau.load(backbone=str(demo.preset), untrained=True).open(
         str(demo.folder / "videos" / "v0.mp4"), size=(32, 64), most=40, quiet=True
     )
-    said = [turn["answer"] for turn in windows[0]["turns"]]
-    assert talk.ask(windows[0]["turns"][0]["question"]) == said[0]
-    assert talk.events == []
+    np.testing.assert_allclose(talk.scores, scores_of(folder), atol=1e-4)
+    lvlm = Qwen25VL(str(demo.preset.read_text().split("checkpoint: ")[1].split(",")[0]), blocks=[1, 2])
+    clip: Batch = {"video": talk._video.read(range(16))[None], "frames": torch.arange(16)[None], "fps": [talk.fps],
+                   "name": ["v0"], "turns": [[]]}  # fmt: skip
+    np.testing.assert_allclose(talk.scores[:16], AskedTask(lvlm).frames(clip)[0], atol=1e-5)
+    told = json.loads((folder / "events.json").read_text())
+    assert [(event.start, event.end) for event in talk.events] == [tuple(event["frames"]) for event in told]
+    windows = json.loads((folder / "dialog.json").read_text())["windows"]
+    assert talk.ask(windows[0]["turns"][0]["question"]) in [window["turns"][0]["answer"] for window in windows]
+    assert read_prediction(folder).scores.shape == (40,)
+    with pytest.raises(OptionError, match="nothing was trained"):
+        tvau.load(backbone=str(demo.preset), untrained=True).save_pretrained(tmp_path / "model")
     with pytest.raises(OptionError, match="no model of tvau"):
         tvau.load("second.ckpt", untrained=True)
+
+
+def test_normal_video_gives_heatmaps_to_an_lvlm_without_a_model(demo: Demo, tmp_path: Path) -> None:
+    normal = ["videos/v1.mp4", "videos/v2.mp4", "videos/v3.mp4", "videos/v4.mp4", "videos/v5.mp4"]
+    flags = [word for path in normal for word in ("--normal-video", path)]
+    demo.main("predict", "videos/v0.mp4", *BARE, *flags, "--questions", "Where?", f"--out={tmp_path}")
+    folder = tmp_path / "v0"
+    assert {path.name for path in folder.iterdir()} - {"events.png"} == FILES
+    assert "they mark what normal video did not hold" in (folder / "index.html").read_text()
+    bare = tvau.load(backbone=str(demo.preset), untrained=True)
+    model = bare.learn([demo.folder / path for path in normal], size=(32, 64))
+    talk = model.open(demo.folder / "videos" / "v0.mp4", most=40, quiet=True)  # in the size of the normal video
+    np.testing.assert_allclose(talk.scores, scores_of(folder), atol=1e-5)
+    assert talk.heatmap.shape == (40, 32, 64)
+    assert bare.tvau.decoder is None  # whoever else has that model
+    assert model.tvau.backbone is bare.tvau.backbone
+    demo.main("learn", *normal, "--backbone=tiny.yaml", "--size=[32,64]", f"--out={tmp_path / 'learned'}")
+    learned = tvau.load(tmp_path / "learned").open(demo.folder / "videos" / "v0.mp4", quiet=True)
+    np.testing.assert_allclose(talk.scores, learned.scores, atol=1e-5)  # the same seed, the same memory
+    with pytest.raises(OptionError, match="this model was trained"):
+        tvau.load(demo.folder / "second.ckpt", str(demo.preset)).learn(demo.folder / "videos")
+    for words in (["--ckpt=second.ckpt", "--normal-video=videos"], ["--backbone=tiny.yaml", "--abnormal=a dog"]):
+        with pytest.raises(OptionError, match="--ckpt"):
+            translated(["v.mp4", *words])

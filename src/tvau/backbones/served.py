@@ -206,7 +206,11 @@ class Served(VideoLVLM):
     def _absent(self, *_: Any, **__: Any) -> NoReturn:
         raise BackboneError(f"the language model runs at {self.server}: load the LVLM without server to train or read")
 
-    encode_text = forward = loss = add_lora = unfreeze = _absent
+    def add_lora(self, rank: int, alpha: int, dropout: float = 0.0) -> None:
+        if rank:
+            self._absent()
+
+    encode_text = forward = loss = unfreeze = _absent
 
 
 def packed(tensor: Tensor) -> str:

@@ -44,6 +44,7 @@ def chat(
     out: str = "chat",
     history: bool = True,
     server: str | None = None,
+    normal_video: list[str] | None = None,
 ) -> None:
     """Talk about a video: its events are listed, and any question is answered, word by word.
 
@@ -54,7 +55,7 @@ def chat(
         video: a video file or a folder of frames.
         ckpt: a model: a folder, a checkpoint, or a hub id; without it the one that comes with tvau.
         backbone: the LVLM it belongs to, where the model does not name it; without a model that LVLM as it comes,
-            untrained.
+            untrained: the score of a window is how sure it is that something is abnormal there.
         stride: look at every Nth frame; choose it so that 16 of them last a few seconds.
         hop: sampled frames between the starts of windows; without it they do not overlap.
         fps: frames a second of a folder of frames, which does not say it.
@@ -62,6 +63,7 @@ def chat(
         out: folder in which /heatmap and /save write.
         history: remember what was typed, for the arrow keys, in the user's state folder.
         server: address of an OpenAI-like server that speaks for the LVLM, see docs/use/serving.md.
+        normal_video: normal files, frame folders or folders of them, from which an untrained LVLM gets heatmaps.
     """
     from rich.console import Console
 
@@ -69,10 +71,12 @@ def chat(
 
     console = Console(highlight=False)
     with spoken(console):
-        bare = ckpt is None and backbone is not None
-        if bare:
-            console.print("UNTRAINED: no --ckpt, so the LVLM answers as it comes, without heatmaps", style="red")
-        talk = load(ckpt, backbone, server=server, untrained=bare).open(video, stride, hop=hop, fps=fps, most=most)
+        model = load(ckpt, backbone, server=server, untrained=ckpt is None and backbone is not None)
+        if normal_video:
+            model = model.learn(normal_video, stride, fps=fps)
+        talk = model.open(video, stride, hop=hop, fps=fps, most=most)
+        if talk.untrained:
+            console.print(talk.untrained, style="red")
         Chat(talk, Path(out) / Path(video).stem, console).go_on(lines(console, history))
 
 
@@ -185,6 +189,8 @@ class Chat:
     def heatmap(self, name: str = "") -> None:
         """Write the video under its heatmap."""
         path = Path(name) if name else self.folder.with_name(f"{self.folder.name}_heatmap.mp4")
+        if not len(self.whole.heatmap):
+            raise OptionError("/heatmap: this model has no heatmaps")
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as beside, whole(path) as temporary:
             (self.whole.save(Path(beside) / "all") / "overlay.mp4").rename(temporary)

@@ -18,6 +18,7 @@ SHORT = {
     "--batch-size": "--data.batch_size", "--workers": "--data.num_workers", "--most": "--model.most",
     "--out": "--trainer.callbacks.folder", "--overwrite": "--trainer.callbacks.overwrite",
     "--boxes": "--trainer.callbacks.boxes", "--abnormal": "--abnormal", "--normal": "--normal",
+    "--normal-video": "--normal-video",
 }  # fmt: skip
 LONG = ("--backbone", "--questions", "--server", "--config", "-c", "--ckpt_path", "--seed_everything", "--help-all",
         "--print_config")  # fmt: skip
@@ -37,7 +38,7 @@ class Words(argparse.ArgumentParser):
             options: dict[str, Any] = {"dest": {"-c": "--config"}.get(name, name)}
             if flag in ALONE:
                 options |= {"action": "store_const", "const": ALONE[flag]}
-            elif flag in ("--abnormal", "--normal"):
+            elif flag in ("--abnormal", "--normal", "--normal-video"):
                 options["action"] = "append"
             elif flag == "--questions":
                 options["nargs"] = "+"
@@ -61,6 +62,7 @@ def predict(*words: str) -> Any:
       --ckpt PATH              a model's folder or checkpoint; of stage 1: heatmaps only (the one that comes with tvau)
       --backbone LVLM          the LVLM it belongs to: a preset, a checkpoint folder or a hub id (the one it names);
                                without --ckpt that LVLM as it comes, untrained: answers, and a score for each window
+      --normal-video PATH      normal video, file or folder, may be given again: heatmaps for an untrained LVLM
       --server URL             an OpenAI-like server speaks for the LVLM, see docs/use/serving.md
       --questions TEXT ...     asked instead of the usual dialog
       --most N                 tokens an answer has at most (48)
@@ -105,12 +107,16 @@ def translated(words: Sequence[str]) -> list[str]:
         flags.setdefault("--trainer.default_root_dir", flags["--trainer.callbacks.folder"])
     phrases = {f"--trainer.callbacks.{side}": flags.pop(f"--{side}", None) for side in ("abnormal", "normal")}
     out = ["--config", found(CONFIG)] if own else []
-    server = flags.pop("--server", None)
+    server, normal = flags.pop("--server", None), flags.pop("--normal-video", None)
+    if normal is not None and "--ckpt_path" in flags:
+        raise OptionError("--normal-video gives heatmaps to an LVLM as it comes: name it by --backbone, and no --ckpt")
     for name, value in flags.items():
         out += [name, *value] if isinstance(value, list) else [name if value is None else f"{name}={value}"]
     if any(phrases.values()):  # behind all that is said of the other callback
         out.append("--trainer.callbacks+=tvau.tasks.OwnWords")
         out += [f"{name}={json.dumps(own)}" for name, own in phrases.items() if own]
+    if normal is not None:
+        out += ["--trainer.callbacks+=tvau.tasks.NormalVideo", f"--trainer.callbacks.videos={json.dumps(normal)}"]
     if server is not None:  # behind the flags of the callback before it
         out += ["--trainer.callbacks+=tvau.tasks.Serve", f"--trainer.callbacks.server={server}"]
     return out
@@ -120,7 +126,9 @@ def _choose_model(flags: dict[str, Any]) -> None:
     """The model that comes with tvau where none is named, or the bare LVLM; the task of a checkpoint and its LVLM."""
     if "--ckpt_path" not in flags:
         if {"--backbone", "--model.backbone"} & {*flags}:
-            print("UNTRAINED: no --ckpt, so the LVLM answers as it comes, and there are no heatmaps", file=sys.stderr)
+            if {"--abnormal", "--normal"} & {*flags}:
+                raise OptionError("--abnormal and --normal are read by a trained decoder: name a model by --ckpt")
+            print("UNTRAINED: no --ckpt, so the LVLM answers as it comes", file=sys.stderr)
             flags.setdefault("--model.lora_rank", "0")
             return
         print(f"the model that comes with tvau: {MODEL}, which knows the synthetic world only (--ckpt FILE: another)",

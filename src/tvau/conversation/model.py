@@ -23,6 +23,7 @@ from tvau.shipped import MODEL, found
 from tvau.tasks import DialogTask
 from tvau.tasks.base import Task
 from tvau.tasks.folders import write_model
+from tvau.tasks.normal import remember
 from tvau.tasks.pretrained import content, restore
 
 _loaded: WeakValueDictionary[tuple[object, ...], "Model"] = WeakValueDictionary()
@@ -84,7 +85,35 @@ class Model(ModelHubMixin):
             source = record(source, seconds, fps)
         return look(self.task, source, open_source(source, view.size, fps), view, quiet=quiet)
 
+    def learn(
+        self,
+        normal: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        stride: int = 1,
+        frames: int = 16,
+        size: tuple[int, int] | None = (96, 160),
+        fps: float = 25.0,
+    ) -> "Model":
+        """The same LVLM as it comes beside a memory of normal video, which gives it heatmaps, scores and events.
+
+        The memory is that of `tvau learn` (docs/use/normal.md); it is gone with this model.
+
+        Args:
+            normal: video files, frame folders, or folders that hold either, without anomalies.
+            stride, frames, size, fps: see `open`; look at other video in the same way.
+
+        Raises:
+            OptionError: this model was trained.
+            DataError: too little video, or none.
+        """
+        model = bare(self.tvau.backbone, str(self.task.device)) if self.task.untrained else self
+        videos = [normal] if isinstance(normal, str | os.PathLike) else normal
+        remember(model.task, [Path(video) for video in videos], model.task.device, frames=frames, stride=stride,
+                 size=size, fps=fps)  # fmt: skip
+        return model
+
     def _save_pretrained(self, save_directory: Path) -> None:
+        if self.task.untrained:
+            raise OptionError("nothing was trained that a folder could hold; `tvau learn` makes one of normal video")
         write_model(content(self.task), save_directory)
 
     @classmethod
@@ -127,7 +156,8 @@ def load(
         device: "cpu", "cuda", "cuda:1"; None: the GPU where there is one.
         abnormal, normal: own phrases in the place of the trained prompts, see `TVAU.words`.
         server: address of an OpenAI-like server that speaks for the LVLM (docs/use/serving.md); None: it speaks here.
-        untrained: `backbone` as it comes, without a model of tvau: it answers, and has no heatmaps.
+        untrained: `backbone` as it comes, without a model of tvau: it answers, its Yes is the score of a window, and it
+            has no heatmaps but those of `Model.learn`.
 
     Raises:
         OptionError: `untrained` beside a model or own phrases, or without an LVLM.

@@ -90,7 +90,10 @@ class Talk:
 
     @property
     def scores(self) -> NDArray[np.float64]:
-        """[N] in [0, 1]. Raises DataError where the model has no heatmap decoder."""
+        """[N] in [0, 1]; of an untrained LVLM its Yes, see `untrained`.
+
+        Raises DataError where a trained model has no heatmap decoder.
+        """
         return self._seen.scores
 
     @property
@@ -100,8 +103,8 @@ class Talk:
 
     @cached_property
     def events(self) -> list[Event]:
-        """The events, in order; none where the model has no heatmap decoder."""
-        return self._seen.events(self._video.seconds) if self._seen.mapped else []
+        """The events, in order; none where the model gives no scores."""
+        return self._seen.events(self._video.seconds) if self._seen.scored else []
 
     @property
     def fps(self) -> float:
@@ -120,6 +123,11 @@ class Talk:
     @cached_property
     def _large(self) -> Video:
         return open_source(self._source, fps=self._view.fps)
+
+    @property
+    def untrained(self) -> str:
+        """What looked and answered where nothing was trained, in words; empty for a trained model."""
+        return self._model.untrained
 
     @property
     def strange(self) -> float | None:
@@ -235,6 +243,7 @@ class Talk:
         with whole_folder(folder) as temporary, open_source(self._source, fps=self._view.fps) as video:
             write_prediction(
                 temporary, video, sorted(said, key=lambda one: one["frames"]), pictures(seen), strange=seen.strange,
+                untrained=self.untrained,
             )  # fmt: skip
         return folder
 
@@ -248,9 +257,11 @@ class Talk:
         keys = [int(np.searchsorted(self.frames, event.key)) for event in self.events[:SHOWN]]
         keys = sorted(keys) or key_indices(len(self.frames), SHOWN)
         images = [self.picture(int(self.frames[at])) for at in keys]
-        if not self._seen.mapped:
+        if not self._seen.scored:
             return PIL.Image.fromarray(beside(images))
-        row = beside([heat(picture, self.heatmap[at]) for picture, at in zip(images, keys, strict=True)])
+        if self._seen.mapped:
+            images = [heat(picture, self.heatmap[at]) for picture, at in zip(images, keys, strict=True)]
+        row = beside(images)
         curve = image_of(score_curve(self.frames, {"score": self.scores}))
         large = PIL.Image.fromarray(row).resize((curve.shape[1], round(curve.shape[1] * row.shape[0] / row.shape[1])))
         return PIL.Image.fromarray(np.concatenate([np.asarray(large), curve]))
@@ -287,7 +298,7 @@ def look(
                         name=video.path.stem, turns=[])  # fmt: skip
         batch = move_data_to_device(collate([sample]), model.device)
         evidence = model.model.glance(batch)
-        outputs: dict[str, Any] = shown(evidence, batch)
+        outputs: dict[str, Any] = shown(evidence, batch, model.sure(batch, evidence))
         seen.add(window, batch["video"].shape[-2:], outputs)
         score = 0.0 if outputs["scores"] is None else float(outputs["scores"].max())
         if score > highest:

@@ -102,7 +102,8 @@ def read_prediction(folder: str | Path, least: float | None = None) -> Predictio
         raise DataError(f"{folder}: not what `tvau predict` writes ({error!r}); predict it again.") from error
     if len(seconds) != total or total < 1:
         raise DataError(f"{folder}: {len(seconds)} scores for {total} frames; predict it again.")
-    found = read_detections(folder / "detections.txt", total) if scored else np.empty((0, 6))
+    mapped = (folder / "detections.txt").is_file()
+    found = read_detections(folder / "detections.txt", total) if mapped else np.empty((0, 6))
     least = marked(EventRule.restored(summary.get("rule"))) if least is None else least
     boxes = numbered(found[found[:, 5] >= least])
     return Prediction(folder, folder.name, video, (height, width), seconds, scores, boxes, events, windows)

@@ -6,6 +6,7 @@ from tvau.tasks.callbacks import Cost, HeatmapPictures, OwnWords, Serve
 from tvau.tasks.dialog import DialogTask
 from tvau.tasks.heatmap import HeatmapTask
 from tvau.tasks.neighbours import NeighbourTask
+from tvau.tasks.normal import NormalVideo
 from tvau.tasks.probe import ProbeTask
 from tvau.tasks.resume import LastCheckpoint, MetricsLogger
 from tvau.tasks.sharded import Sharded
@@ -13,5 +14,5 @@ from tvau.tasks.writer import PredictionWriter
 
 __all__ = [
     "AskedTask", "AttentionTask", "Cost", "DialogTask", "HeatmapPictures", "HeatmapTask", "LastCheckpoint",
-    "MetricsLogger", "NeighbourTask", "OwnWords", "PredictionWriter", "ProbeTask", "Serve", "Sharded",
+    "MetricsLogger", "NeighbourTask", "NormalVideo", "OwnWords", "PredictionWriter", "ProbeTask", "Serve", "Sharded",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ from tvau.errors import CheckpointError, OptionError
 from tvau.files import whole
 from tvau.metrics.boxes import MapRule
 from tvau.metrics.intervals import DRAWS, take_samples
+from tvau.model import Evidence
 from tvau.tasks.checkpoints import CheckpointFiles, check_identity, identity, read_checkpoint, rules_of
 from tvau.tasks.folders import add_figures
 from tvau.tasks.resume import MetricsLogger
@@ -46,6 +47,7 @@ class Task(WholeSteps):
     scores: nn.ModuleDict  # of the test, filled as its splits come
     decoder_options: dict[str, Any] | None = None
     speaks = False  # whether it answers questions
+    untrained = ""  # what looks and answers where nothing was trained, in words
     data: dict[str, Any]  # what it was trained on, in words; empty: unknown
     rules: dict[str, MapRule]  # how boxes are read from the maps of each method, chosen on validation in stage 1
 
@@ -155,6 +157,10 @@ class Task(WholeSteps):
 
         optimizer = AdamW(list(groups.values()), self.learning_rate, betas=(0.9, 0.98))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, rate), "interval": "step"}}
+
+    def sure(self, batch: Batch, seen: Evidence) -> Tensor | None:
+        """Scores [B] of clips without heatmaps, where the task has any; see `tvau.tasks.dialog`."""
+        return None
 
     # ---- checkpoints ----
 

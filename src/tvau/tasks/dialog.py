@@ -13,12 +13,12 @@ from tvau.backbones import VideoLVLM
 from tvau.errors import CheckpointError, DataError, OptionError
 from tvau.familiarity import FOREIGN
 from tvau.judge import Judge
-from tvau.language import NORMAL, Target, disagreements, placed, trajectory
+from tvau.language import JUDGEMENT, NORMAL, Target, disagreements, placed, trajectory
 from tvau.metrics import TextScores
 from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.motion import answer_rows
 from tvau.metrics.rows import RowMetric
-from tvau.model import TVAU, Conversation
+from tvau.model import TVAU, Conversation, Evidence
 from tvau.region_encoder import PARTS, Of, Part, RegionAwareAnomalyEncoder, View
 from tvau.tasks.base import OURS, Task
 from tvau.tasks.checkpoints import BEFORE, load_decoder, load_familiarity, load_fold_decoders, read_checkpoint, rules_of
@@ -31,6 +31,8 @@ from tvau.viz.report import Case
 
 MAP = "map"  # what the map says without a language model, among the methods of a test
 MAP_TASKS = ("judgement", "trajectory")  # to which it has something to say
+BARE = "Untrained: the LVLM as it comes. A score is the probability of its Yes against its No to the usual question."
+BESIDE = "Untrained: the LVLM as it comes, which does not see the heatmaps; they mark what normal video did not hold."
 
 
 class DialogTask(Task):
@@ -269,19 +271,28 @@ class DialogTask(Task):
 
     # ---- predict ----
 
-    def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """What is seen in each clip, see `shown`, and what is said about it.
+    @property
+    def untrained(self) -> str:  # type: ignore[override]
+        """What looks and answers where nothing was trained, in words; empty for a trained model."""
+        if self.trained or self.decoder_options:
+            return ""
+        return BESIDE if self.model.decoder else BARE
 
-        Of an LVLM as it comes, which has no scores, also "yes" [B]: the probability of Yes against No, once judged.
-        """
+    def sure(self, batch: Batch, seen: Evidence) -> Tensor | None:
+        """The scores [B] of clips where neither a heatmap gives any nor something was trained: see `BARE`."""
+        if self.model.decoder or not self.untrained:
+            return None
+        return Conversation(self.model, batch, seen).lean([JUDGEMENT] * len(batch["name"])).sigmoid()
+
+    def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """What is seen in each clip, see `shown`, and what is said about it."""
         talk = Conversation(self.model, batch)
         if self.questions is None:
             talk.flow(self.most)
         for question in self.questions or ():
             talk.ask([question] * len(batch["name"]), self.most)
-        untrained = self.model.decoder is None and not self.hparams["lora_rank"]
-        yes = {"yes": talk.leans.sigmoid()} if untrained and talk.leans is not None else {}
-        return {**shown(talk.evidence, batch), "turns": [told(own) for own in talk.history], **yes}
+        sure = self.sure(batch, talk.evidence)
+        return {**shown(talk.evidence, batch, sure), "turns": [told(own) for own in talk.history]}
 
 
 class JudgedClips(RowMetric):

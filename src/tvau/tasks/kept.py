@@ -62,8 +62,6 @@ class Kept:
         dialog = Dialog(frames=[frames[0], frames[-1]], turns=outputs["turns"][row])
         if repeated := len(frames) - len(set(frames)):
             dialog["repeated"] = repeated
-        if "yes" in outputs:
-            dialog["score"] = round(float(outputs["yes"][row]), 6)
         numbers = {key: outputs[key] for key in ("logits", "scores", "strange")}
         look = self.seen.add(frames, batch["video"].shape[-2:], numbers, row)
         self.dialogs.append(dialog)

@@ -45,23 +45,27 @@ BASELINES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def shown(seen: Evidence, batch: Batch) -> dict[str, Any]:
+def shown(seen: Evidence, batch: Batch, sure: Tensor | None = None) -> dict[str, Any]:
     """What `predict_step` hands on of what was seen.
 
     logits [B, T', H', W'] of the heatmaps and scores [B, T] of the frames, None without a decoder; strange [B], how far
     the clips are from those of the training, None where that is not known.
+
+    Args:
+        sure: scores of the clips [B], where there are no heatmaps from which those of frames could come.
     """
     if seen.maps is None:
-        return {"logits": None, "scores": None, "strange": seen.strange}
+        scores = None if sure is None else sure[:, None].expand(-1, batch["video"].shape[1])
+        return {"logits": None, "scores": scores, "strange": seen.strange}
     scores = frame_scores(TVAU.enlarge(seen.maps, batch))
     return {"logits": seen.maps.logit, "scores": scores, "strange": seen.strange}
 
 
 def pictures(seen: Seen) -> Pictures | None:
-    """What the pictures of a video are made of; None where it was seen by a model without heatmaps."""
-    if not seen.mapped:
+    """What the pictures of a video are made of; None where it was seen by a model without scores."""
+    if not seen.scored:
         return None
-    maps = zip(seen.frames.tolist(), seen.heatmap, strict=True)
+    maps = zip(seen.frames.tolist(), seen.heatmap, strict=True) if seen.mapped else None
     return Pictures(seen.frames, seen.scores, maps, seen.rule, seen.events, seen.size)
 
 

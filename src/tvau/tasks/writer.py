@@ -130,7 +130,7 @@ class PredictionWriter(Callback):
             with writing(self.folder), whole_folder(self.folder / name) as folder:
                 summary = write_prediction(
                     folder, data.paths[name], kept.dialogs, pictures(kept.seen), kept.fps, shown(trainer, name),
-                    kept.seen.strange, self.boxes,
+                    kept.seen.strange, self.boxes, cast(Task, trainer.lightning_module).untrained,
                 )  # fmt: skip
                 made = self._made(data, name, len(kept.dialogs))
                 (folder / MADE).write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
@@ -146,6 +146,8 @@ class PredictionWriter(Callback):
         found = [f"{lacking} of {self.windows[name]} windows were not looked at"] if lacking else []
         if highest := summary.get("highest"):
             found.append(f"highest score {highest['score']:.2f} at {clock(highest['seconds'])}")
+        if summary.get("untrained"):
+            found.append("UNTRAINED")
         if summary.get("foreign"):
             found.append("FAR FROM THE TRAINING: do not trust it")
         tqdm.write(f"{name}: {', '.join(found) or 'done'} -> {self.folder / name / 'index.html'}")

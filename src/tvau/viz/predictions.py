@@ -44,7 +44,6 @@ class Dialog(TypedDict):
     seconds: NotRequired[list[float]]  # when they are shown
     turns: list[Turn]
     windows: NotRequired[int]  # how many they are
-    score: NotRequired[float]  # of an untrained LVLM: Yes against No; of several windows the highest
     repeated: NotRequired[int]  # how often the last frame stood in for what a video lacks that is shorter than a clip
 
 
@@ -54,7 +53,7 @@ class Evidence(NamedTuple):
     Attributes:
         frames: int64 [N], the sampled frames, 0-based, rising.
         scores: float [N] in [0, 1].
-        maps: the same frames' numbers and heatmaps, in order; read once.
+        maps: the same frames' numbers and heatmaps, in order; read once. None: there are scores alone.
         rule: how boxes and events are read from the heatmaps, as in the test.
         events: finds the events from the seconds of all frames; None: they come from the scores alone.
         size: (height, width) of the heatmaps, of which the events' boxes are.
@@ -62,7 +61,7 @@ class Evidence(NamedTuple):
 
     frames: NDArray[np.int64]
     scores: NDArray[np.floating]
-    maps: Iterable[tuple[int, Map]]
+    maps: Iterable[tuple[int, Map]] | None
     rule: MapRule = MapRule()
     events: Callable[[NDArray[np.float64]], list[Event]] | None = None
     size: tuple[int, int] = (1, 1)
@@ -77,6 +76,7 @@ def write_prediction(
     progress: Callable[[Video], Iterable[Image]] = iter,
     strange: Sequence[float] = (),
     marks: bool = False,
+    untrained: str = "",
 ) -> dict[str, Any]:
     """Write index.html, summary.json, dialog.json, dialog.txt and, of what was seen, overlay, scores and detections.
 
@@ -91,6 +91,7 @@ def write_prediction(
         progress: goes through the frames of the source and shows how far it is.
         strange: how far each window is from the clips of the training, see `tvau.familiarity`; empty: not known.
         marks: draw boxes with the numbers of their targets into the overlay.
+        untrained: what looked and answered where nothing was trained, in words.
 
     Returns:
         The content of summary.json.
@@ -114,11 +115,14 @@ def write_prediction(
             summary |= seen(scores, seconds, evidence.rule.events, events)
             if events is not None:
                 _dump(folder / "events.json", [event.told(evidence.size, video.size) for event in events])
-            _write_pictures(folder, video, evidence, scores, summary["events"], progress, marks)
+            if evidence.maps is not None:
+                _write_pictures(folder, video, evidence, scores, summary["events"], progress, marks)
             curve = _thinned(seconds, scores)
     timed: list[Dialog] = [{**d, "seconds": [round(float(seconds[i]), 3) for i in d["frames"]]} for d in dialogs]
     if strange:
         summary |= {"strange": round(float(np.median(strange)), 3), "foreign": bool(np.median(strange) > FOREIGN)}
+    if untrained:
+        summary["untrained"] = untrained
     summary |= {"said": verdicts(dialogs), "dialog": merged(timed)}
     _dump(folder / "dialog.json", {"video": source.name, "windows": timed})
     _dump(folder / "summary.json", summary)
@@ -139,6 +143,7 @@ def _write_words(folder: Path, summary: dict[str, Any], curve: list[list[float]]
     said = {"warnings": warnings(summary), "sentences": sentences(summary), "headings": headings}
     rule = EventRule.restored(summary.get("rule"))
     known = {**said, "threshold": rule.on, "marked": marked(rule), "clock": clock, "most": MOST}
+    known["overlay"] = (folder / "overlay.mp4").exists()
     (folder / "index.html").write_text(page.render(summary=summary, curve=curve, **known), encoding="utf-8")
 
 
@@ -205,7 +210,7 @@ def _write_pictures(
     strip = Strip(scores, [(first, last) for first, last in (event["frames"] for event in events)], video.size)
     sheet, follow = Sheet([(_moment(event), event["highest"]) for event in events]), Follower()
     size = (height - height % 2 + strip.height, video.size[1])
-    maps = every_frame(evidence.maps, video.frames)
+    maps = every_frame(evidence.maps or (), video.frames)
     with ExitStack() as opened:
         file = opened.enter_context((folder / "detections.txt").open("w"))
         overlay = opened.enter_context(Mp4(folder / "overlay.mp4", size, video.fps))
@@ -277,8 +282,6 @@ def merged(dialogs: Sequence[Dialog]) -> list[Dialog]:
             last = out[-1]
             last["frames"], last["windows"] = [last["frames"][0], dialog["frames"][1]], last["windows"] + 1
             last["seconds"] = [last["seconds"][0], dialog["seconds"][1]]
-            if "score" in dialog:
-                last["score"] = max(last.get("score", 0.0), dialog["score"])
         else:
             out.append({**dialog, "windows": 1})
     return out
@@ -294,17 +297,15 @@ def clock(seconds: float, tenths: bool = False) -> str:
 
 
 def heading(dialog: Dialog, tenths: bool) -> str:
-    """ "0:12 - 0:15", how many windows that is where it is more than one, and the score that has no map."""
+    """ "0:12 - 0:15", and how many windows that is where it is more than one."""
     times = " - ".join(clock(second, tenths) for second in dialog["seconds"])
-    told = [f"{dialog['windows']} windows"] * (dialog["windows"] > 1)
-    told += [f"score {dialog['score']:.2f}"] if "score" in dialog else []
-    return f"{times} ({', '.join(told)})" if told else times
+    return f"{times} ({dialog['windows']} windows)" if dialog["windows"] > 1 else times
 
 
 def warnings(summary: dict[str, Any]) -> list[str]:
     """What speaks against believing a summary."""
-    if any("score" in dialog for dialog in summary["dialog"]):
-        return ["Untrained: the LVLM as it comes; a score says how much surer it is of Yes than of No."]
+    if untrained := summary.get("untrained"):  # nothing is known of any training
+        return [untrained]
     if not summary.get("foreign"):
         return []
     far = f"{summary['strange']:.1f} times as far as its own validation clips"
