@@ -143,6 +143,7 @@ class Chat:
 
     def events(self) -> None:
         """The video in a line, and its events as a table."""
+        import numpy as np
         from rich.table import Table
 
         from tvau.viz.predictions import clock
@@ -152,11 +153,13 @@ class Chat:
         length, found = clock(float(talk.seconds[-1])), len(talk.events)
         self.console.print(f"{width}x{height}, {length}, {found or 'no'} event{'s' * (found != 1)}")
         if talk.events:
-            table = Table("event", "from", "to", "score", "at", box=None)
+            sure = talk.probabilities
+            table = Table("event", "from", "to", "score", *["probability"] * (sure is not None), "at", box=None)
             for number, event in enumerate(talk.events, start=1):
-                peak = talk.seconds[list(talk.frames).index(event.key)]
-                times = [clock(float(second), tenths=True) for second in (*event.seconds, peak)]
-                table.add_row(str(number), times[0], times[1], f"{event.peak:.2f}", times[2])
+                key = int(np.searchsorted(talk.frames, event.key))
+                times = [clock(float(second), tenths=True) for second in (*event.seconds, talk.seconds[key])]
+                known = [] if sure is None else [f"{sure[key]:.2f}"]
+                table.add_row(str(number), times[0], times[1], f"{event.peak:.2f}", *known, times[2])
             self.console.print(table)
 
     def event(self, number: str) -> None:

@@ -183,7 +183,7 @@ def load(
     if (model := _loaded.get(key)) is None:
         model = bare(backbone, device) if untrained and backbone is not None else read(name, backbone, device)
         if abnormal or normal:
-            model.tvau.words(abnormal, normal)
+            model.task.words(abnormal, normal)
         if server is not None:
             model.tvau.backbone = Served(model.tvau.backbone, server)
         _loaded[key] = model

@@ -97,6 +97,11 @@ class Talk:
         return self._seen.scores
 
     @property
+    def probabilities(self) -> NDArray[np.float64] | None:
+        """[N] that the frames are abnormal, by a fit to the scores of validation videos; None where there is none."""
+        return self._seen.rule.probability(self.scores)
+
+    @property
     def heatmap(self) -> Heatmaps:
         """[N, H, W] in [0, 1], each enlarged when it is asked for: `len`, `shape`, `[i]`, `[a:b]`."""
         return self._seen.heatmap

@@ -43,7 +43,7 @@ def _sample(each: Prediction) -> dict[str, Any]:
     said = "\n".join(f"{turn['question']} {turn['answer']}" for window in each.windows for turn in window["turns"])
     return {
         "filepath": str(Path(each.video).absolute()), "_media_type": "video", "tags": [], "metadata": None,
-        "frames": f"frames/{each.name}.json", "score": float(each.scores.max(initial=0)), "dialog": said,
+        "frames": f"frames/{each.name}.json", "score": float(each.probabilities.max(initial=0)), "dialog": said,
         "events": {"_cls": "TemporalDetections", "detections": events},
     }  # fmt: skip
 
@@ -51,7 +51,7 @@ def _sample(each: Prediction) -> dict[str, Any]:
 def _frames(each: Prediction, folder: Path, out: Path) -> dict[str, Any]:
     """Frame labels by number, from 1; heatmaps are written into the folder that becomes `out`."""
     (height, width), frames = each.size, {}
-    for frame, score in enumerate(each.scores.tolist()):
+    for frame, score in enumerate(each.probabilities.tolist()):
         frames[str(frame + 1)] = {
             "_cls": "Frame", "frame_number": frame + 1, "score": score,
             "boxes": {"_cls": "Detections", "detections": []},

@@ -33,7 +33,7 @@ def to_labelstudio(predictions: Sequence[Prediction], out: Path, prefix: str = "
         {
             "data": {"video": prefix + Path(each.video).name if prefix else each.video, "fps": round(each.fps, 4)},
             "predictions": [
-                {"model_version": f"tvau {__version__}", "score": float(each.scores.max(initial=0)),
+                {"model_version": f"tvau {__version__}", "score": float(each.probabilities.max(initial=0)),
                  "result": [*map(_event(each), each.events), *(_target(each, *own) for own in each.targets().items())]}
             ],
         }
@@ -48,7 +48,7 @@ def _event(prediction: Prediction) -> Any:
         first, last = event["frames"]
         return {
             "id": f"event-{first}", "type": "timelinelabels", "from_name": "when", "to_name": "video",
-            "origin": "prediction", "score": float(prediction.scores[first : last + 1].max()),
+            "origin": "prediction", "score": float(prediction.probabilities[first : last + 1].max()),
             "value": {"ranges": [{"start": first + 1, "end": last + 1}], "timelinelabels": [LABEL]},
         }  # fmt: skip
 

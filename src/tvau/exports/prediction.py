@@ -28,7 +28,8 @@ class Prediction:
         video: the file or frame folder that was looked at, as it was given; its name alone where that is not known.
         size: (height, width), pixels.
         seconds: [N] when each frame of the video is shown.
-        scores: [N] in [0, 1]; empty where the model has no heatmaps.
+        scores: [N] in [0, 1]; empty where the model gives none.
+        probabilities: [N] that frames are abnormal, where the model was calibrated; else the scores.
         boxes: [n, 7], rows of frame, x1, y1, x2, y2 (pixels, inclusive), score, number of the target from 1.
         events: as in `summary.json`.
         windows: the dialogs, as in `dialog.json`.
@@ -40,6 +41,7 @@ class Prediction:
     size: tuple[int, int]
     seconds: NDArray[np.float64]
     scores: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
     boxes: NDArray[np.float64]
     events: list[dict[str, Any]]
     windows: list[dict[str, Any]]
@@ -98,6 +100,7 @@ def read_prediction(folder: str | Path, least: float | None = None) -> Predictio
                 rows = list(csv.DictReader(file))
         seconds = np.array([float(row["seconds"]) for row in rows]) if scored else np.arange(total) * length / total
         scores = np.array([float(row["score"]) for row in rows])
+        sure = np.array([float(row.get("probability", row["score"])) for row in rows])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder}: not what `tvau predict` writes ({error!r}); predict it again.") from error
     if len(seconds) != total or total < 1:
@@ -106,7 +109,7 @@ def read_prediction(folder: str | Path, least: float | None = None) -> Predictio
     found = read_detections(folder / "detections.txt", total) if mapped else np.empty((0, 6))
     least = marked(EventRule.restored(summary.get("rule"))) if least is None else least
     boxes = numbered(found[found[:, 5] >= least])
-    return Prediction(folder, folder.name, video, (height, width), seconds, scores, boxes, events, windows)
+    return Prediction(folder, folder.name, video, (height, width), seconds, scores, sure, boxes, events, windows)
 
 
 def numbered(boxes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tvau.errors import CheckpointError, DataError
-from tvau.metrics.calibration import Platt
+from tvau.metrics.calibration import Platt, probability
 from tvau.metrics.events import EventChoice, EventRule
 from tvau.metrics.frame import FrameScores, frame_scores
 from tvau.metrics.region_scores import RegionScores
@@ -45,6 +45,15 @@ class MapRule:
             raise DataError(
                 f"{self}: expected threshold and area in [0, 1], a smoothing of 0 or more frames and a scale above 0."
             )
+
+    def probability(self, scores: NDArray[np.floating]) -> NDArray[np.float64] | None:
+        """Probabilities that frames of smoothed scores are abnormal, same shape; None where nothing was fitted."""
+        return None if (self.scale, self.bias) == (1, 0) else probability(scores, self.scale, self.bias)
+
+    def told(self, score: float) -> dict[str, float]:
+        """{"probability": ...} of one smoothed score, as results hold it beside that; {} where nothing was fitted."""
+        known = self.probability(np.array(score))
+        return {} if known is None else {"probability": round(float(known), 6)}
 
     def stored(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""

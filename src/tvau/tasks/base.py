@@ -1,6 +1,8 @@
 """What the stages share: modes and the optimizer, what a checkpoint holds, and results as JSON."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from math import cos, pi
 from pathlib import Path
@@ -161,6 +163,12 @@ class Task(WholeSteps):
     def sure(self, batch: Batch, seen: Evidence) -> Tensor | None:
         """Scores [B] of clips without heatmaps, where the task has any; see `tvau.tasks.dialog`."""
         return None
+
+    def words(self, abnormal: Sequence[str] = (), normal: Sequence[str] = ()) -> None:
+        """Own phrases in the place of the prompts, see `TVAU.words`; with them no probability is known any longer."""
+        self.model.words(abnormal, normal)
+        if OURS in self.rules:
+            self.rules[OURS] = replace(self.rules[OURS], scale=1.0, bias=0.0)
 
     # ---- checkpoints ----
 

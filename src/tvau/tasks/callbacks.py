@@ -36,7 +36,7 @@ class OwnWords(Callback):
         def speak(task: Any, _: Any) -> None:
             muted = isinstance(task, MapTask)
             task.model.backbone.mute(False)
-            task.model.words(self.abnormal, self.normal)
+            task.words(self.abnormal, self.normal)
             task.model.backbone.mute(muted)
 
         module.register_load_state_dict_post_hook(speak)

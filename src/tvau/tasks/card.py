@@ -35,6 +35,7 @@ def card(checkpoint: Mapping[str, Any], results: Mapping[str, Any] | None = None
         library_name="tvau", base_model=hub, language="en", pipeline_tag="video-text-to-text",
         tags=["video-anomaly-detection", "heatmap", *(["dialog"] if speaks else [])],
     )  # fmt: skip
+    rules = checkpoint.get("rules") or {}
     what = "pixel heatmaps of anomalies in video" + (" and a dialog about them" if speaks else "")
     lines = [
         "---", data.to_yaml(), "---", "", f"# A model of tvau: {what}", "",
@@ -47,7 +48,7 @@ def card(checkpoint: Mapping[str, Any], results: Mapping[str, Any] | None = None
         *(f"| {name} | {count:,} |" for name, count in _sizes(checkpoint["state_dict"])), "",
         "## Data", "", _data(checkpoint.get("data") or {}), "", "## Figures", "", *_figures(results or {}), "",
         "## Rules", "", "Chosen on validation videos, kept in `config.json`:", "",
-        *(f"- {name}: {_numbers(rule)}" for name, rule in (checkpoint.get("rules") or {}).items()), "",
+        *(f"- {name}: {_numbers(rule)}" for name, rule in rules.items()), "", _probability(rules.get("tvau") or {}), "",
         "## Limits", "", LIMITS,
     ]  # fmt: skip
     return "\n".join(lines)
@@ -80,6 +81,16 @@ def _figures(results: Mapping[str, Any]) -> list[str]:
     if not rows:
         return ["Not tested yet: `tvau test` measures it."]
     return ["| method | split | frame AUC | RBDC | TBDC | yes or no right |", "|---|---|---|---|---|---|", *rows]
+
+
+def _probability(rule: Mapping[str, Any]) -> str:
+    """What the scores of frames mean."""
+    if (rule.get("scale", 1), rule.get("bias", 0)) == (1, 0):
+        return "Scores of frames are not calibrated: they have an order, and are no probabilities."
+    return (
+        "The probability that a frame is abnormal is sigmoid(scale * logit(score) + bias), fitted to the same videos; "
+        "thresholds are held against the score."
+    )
 
 
 def _numbers(rule: Mapping[str, Any]) -> str:

@@ -108,7 +108,7 @@ class MapScores(nn.Module):
         self.frame = FrameScores(self.rule.smoothing, bootstrap, kinds)
         self.pixel = PixelScores(bootstrap=bootstrap)
         self.events = EventScores(self.rule.events, self.rule.smoothing, bootstrap)
-        fitted = (self.rule.scale, self.rule.bias) != (1, 0)
+        fitted = self.rule.told(0.5)
         self.calibration = Reliability(self.rule.smoothing, self.rule.scale, self.rule.bias) if fitted else None
         self.region = RegionScores(bootstrap=bootstrap)
         self.merl = MerlScores() if merl else None

@@ -110,11 +110,12 @@ def write_prediction(
         if evidence is not None:
             _check(evidence, source, video.frames)
             scores = np.interp(np.arange(video.frames), evidence.frames, evidence.scores)
-            write_scores(folder / "scores.csv", evidence.frames, scores, seconds)
+            write_scores(folder / "scores.csv", evidence.frames, scores, seconds, evidence.rule.probability(scores))
             events = None if evidence.events is None else evidence.events(seconds)
-            summary |= seen(scores, seconds, evidence.rule.events, events)
+            summary |= seen(scores, seconds, evidence.rule, events)
             if events is not None:
-                _dump(folder / "events.json", [event.told(evidence.size, video.size) for event in events])
+                told = [{**event.told(evidence.size, video.size), **evidence.rule.told(event.peak)} for event in events]
+                _dump(folder / "events.json", told)
             if evidence.maps is not None:
                 _write_pictures(folder, video, evidence, scores, summary["events"], progress, marks)
             curve = _thinned(seconds, scores)
@@ -159,18 +160,23 @@ def _check(evidence: Evidence, source: Path, total: int) -> None:
 
 
 def write_scores(
-    path: Path, sampled: NDArray[np.int64], scores: NDArray[np.floating], seconds: NDArray[np.floating]
+    path: Path,
+    sampled: NDArray[np.int64],
+    scores: NDArray[np.floating],
+    seconds: NDArray[np.floating],
+    probabilities: NDArray[np.floating] | None = None,
 ) -> None:
-    """One row for each source frame: frame, seconds, score, and whether the model saw that frame.
+    """One row for each source frame: frame, seconds, score, whether the model saw that frame, and its probability.
 
     Scores between sampled frames are interpolated linearly; before the first and after the last they stay.
     """
     known = set(sampled.tolist())
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["frame", "seconds", "score", "sampled"])
+        writer.writerow(["frame", "seconds", "score", "sampled", *["probability"] * (probabilities is not None)])
         for frame, (time, score) in enumerate(zip(seconds, scores, strict=True)):
-            writer.writerow([frame, f"{time:.3f}", f"{score:.6f}", int(frame in known)])
+            sure = [] if probabilities is None else [f"{probabilities[frame]:.6f}"]
+            writer.writerow([frame, f"{time:.3f}", f"{score:.6f}", int(frame in known), *sure])
 
 
 def every_frame(maps: Iterable[tuple[int, Map]], total: int) -> Iterator[Map]:
@@ -250,18 +256,19 @@ def _moment(event: dict[str, Any]) -> Moment:
 def seen(
     scores: NDArray[np.floating],
     seconds: NDArray[np.floating],
-    rule: EventRule,
+    rule: MapRule,
     found: Sequence[Event] | None = None,
 ) -> dict[str, Any]:
     """The highest score of a video, and its events with the rule by which they were found, see `tvau.events`."""
     top = int(scores.argmax())
     events = [
         {"frames": [event.start, event.end], "seconds": [round(second, 3) for second in event.seconds],
-         "highest": round(event.peak, 6), "key": event.key}
-        for event in (find(scores, np.arange(len(scores)), seconds, None, rule) if found is None else found)
+         "highest": round(event.peak, 6), **rule.told(event.peak), "key": event.key}
+        for event in (find(scores, np.arange(len(scores)), seconds, None, rule.events) if found is None else found)
     ]  # fmt: skip
-    highest = {"score": round(float(scores[top]), 6), "frame": top, "seconds": round(float(seconds[top]), 3)}
-    return {"highest": highest, "events": events, "rule": rule.stored()}
+    highest = {"score": round(float(scores[top]), 6), **rule.told(float(scores[top])), "frame": top,
+               "seconds": round(float(seconds[top]), 3)}  # fmt: skip
+    return {"highest": highest, "events": events, "rule": rule.events.stored()}
 
 
 def verdicts(dialogs: Sequence[Dialog]) -> dict[str, dict[str, int]]:
@@ -320,7 +327,8 @@ def sentences(summary: dict[str, Any]) -> list[str]:
         said.append("The video is shorter than a clip: its last frame stands for those that it lacks.")
     if "highest" in summary:
         highest, events = summary["highest"], summary["events"]
-        said.append(f"The highest score is {highest['score']:.2f}, at {clock(highest['seconds'])}.")
+        sure = f" (probability {highest['probability']:.2f})" if "probability" in highest else ""
+        said.append(f"The highest score is {highest['score']:.2f}{sure}, at {clock(highest['seconds'])}.")
         times = ", ".join(" - ".join(map(clock, event["seconds"])) for event in events[:5])
         more = f" and {len(events) - 5} more" if len(events) > 5 else ""
         said.append(f"Events, whose scores reach {summary['rule']['on']:.2g}: {times or 'none'}{more}.")
