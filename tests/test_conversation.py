@@ -1,5 +1,8 @@
 """A video as events and answers, in Python."""
 
+import gc
+import io
+import json
 import subprocess
 import sys
 import warnings
@@ -9,16 +12,20 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from rich.console import Console
+from scipy.special import expit, logit
 
 import tvau
 from serving import http, write_stream
 from tiny import stage_one, store
 from tvau.backbones import Qwen25VL
+from tvau.commands.chat import Chat
 from tvau.conversation import Model
 from tvau.conversation.focus import focused, target_at
 from tvau.errors import CheckpointError, DataError, OptionError
 from tvau.heatmap_decoder import Maps
 from tvau.tasks import DialogTask
+from tvau.tasks.base import OURS
 from tvau.types import Batch
 from tvau.world import BENCHMARK, write
 from writers import write_frames, write_video
@@ -130,6 +137,29 @@ def test_a_stream_is_recorded_and_then_looked_at(model: Model, tmp_path: Path) -
     assert talk.heatmap.shape == (6, 96, 160)
 
 
+def test_probabilities_stand_beside_scores(model: Model, street: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule, talk = model.task.rules[OURS], model.open(street, stride=2)
+    assert talk.probabilities is not None
+    np.testing.assert_allclose(talk.probabilities, expit(rule.scale * logit(talk.scores) + rule.bias), rtol=1e-6)
+    said = Console(file=io.StringIO(), width=200)
+    Chat(talk, Path(), said).events()
+    (event, *_), row = talk.events, said.file.getvalue().splitlines()[2].split()  # type: ignore[attr-defined]
+    assert row[3:5] == [f"{event.peak:.2f}", f"{talk.probabilities[talk.frames == event.key][0]:.2f}"]
+    own = tvau.load(abnormal=["a dog"]).open(street, stride=2)
+    assert own.probabilities is None  # they were fitted to the scores of other words
+
+
+def test_a_conversation_lets_go_of_its_files(model: Model, street: Path) -> None:
+    with model.open(street, stride=2) as talk:
+        assert talk.picture(0).any()
+        file = talk._seen._file
+    assert file.closed
+    assert talk.history == []
+    other = model.open(street, stride=2)._seen._file  # nobody holds that conversation
+    gc.collect()
+    assert other.closed
+
+
 def test_what_is_saved_holds_what_was_said(model: Model, street: Path, tmp_path: Path) -> None:
     talk = model.open(street, stride=2)
     answer, other = talk.ask(JUDGE), talk.at(5, 5, 3).ask(MOVE)
@@ -137,7 +167,10 @@ def test_what_is_saved_holds_what_was_said(model: Model, street: Path, tmp_path:
     assert {"index.html", "overlay.mp4", "scores.csv", "summary.json"} <= {path.name for path in folder.iterdir()}
     text = (folder / "dialog.txt").read_text()
     assert f"Q: {JUDGE}\n  A: {answer}" in text
-    assert f"Q: {MOVE}\n  A: {other}" in text
+    assert f"about the target at (5, 5) in frame 3\n  Q: {MOVE}\n  A: {other}" in text
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["windows"] == len(talk._windows)
+    assert list(summary["said"]) == [JUDGE]
     assert isinstance(talk.show(), PIL.Image.Image)
     assert talk.save(folder) == folder  # over what it wrote itself
     (tmp_path / "mine").mkdir()

@@ -7,6 +7,7 @@ mean of its windows' scores and of their heatmaps: that is the only rule of blen
 
 import os
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import IO, Any, NamedTuple, overload
@@ -58,6 +59,7 @@ class Seen:
         self.size, self.grid = (0, 0), (0, 0, 0)
         self._scores: list[NDArray[np.float32]] = []
         self._file = file or tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this
+        self.close = weakref.finalize(self, self._file.close)  # lets go of the maps, at the latest with this
 
     def add(self, frames: Iterable[int], size: Sequence[int], outputs: dict[str, Any], row: int = 0) -> Look:
         """One more window.
@@ -143,10 +145,6 @@ class Seen:
         """
         found = Boxes(self) if self.mapped else None
         return find(self.scores, self.frames, seconds[self.frames], found, self.rule.events, self.size)
-
-    def close(self) -> None:
-        """Lets go of the maps."""
-        self._file.close()
 
     # ---- maps ----
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit, logit
 
 import tvau
 from tiny import Demo, stage_one, store
@@ -21,8 +22,10 @@ from tvau.cli import main
 from tvau.commands.predict import translated
 from tvau.errors import OptionError
 from tvau.exports.prediction import read_prediction
+from tvau.metrics.boxes import MapRule
 from tvau.shipped import MODEL
 from tvau.tasks import AskedTask, DialogTask
+from tvau.tasks.base import OURS
 from tvau.types import Batch
 from writers import write_frames, write_video
 
@@ -130,6 +133,27 @@ def test_the_folder_of_a_model_is_the_checkpoint(demo: Demo, whole: Path, tmp_pa
     demo.main("predict", "videos/v0.mp4", *words[:at], *words[at + 2 :], "--out", str(tmp_path))
     expected = {name: data for name, data in contents(whole).items() if name.startswith("v0") and "made" not in name}
     assert {name: data for name, data in contents(tmp_path).items() if "made" not in name} == expected
+
+
+def test_a_calibrated_model_says_probabilities_and_finds_the_same(demo: Demo, whole: Path, tmp_path: Path) -> None:
+    model = tvau.load(demo.folder / "second.ckpt", str(demo.preset))
+    model.task.rules[OURS] = MapRule(scale=2, bias=1)
+    model.save_pretrained(demo.folder / "calibrated")
+    del model.task.rules[OURS]  # whoever else has it
+    words = ["calibrated" if word == "second.ckpt" else word for word in SMALL]
+    demo.main("predict", "videos/v0.mp4", *words, "--out", str(tmp_path))
+    before, now = (json.loads((folder / "v0" / "summary.json").read_text()) for folder in (whole, tmp_path))
+    assert now["highest"].pop("probability") == pytest.approx(expit(2 * logit(now["highest"]["score"]) + 1), abs=1e-4)
+    for event in now["events"]:
+        assert event.pop("probability") == pytest.approx(expit(2 * logit(event["highest"]) + 1), abs=1e-4)
+    assert now == before
+    scores, sure = np.loadtxt(tmp_path / "v0" / "scores.csv", delimiter=",", skiprows=1, usecols=(2, 4)).T
+    np.testing.assert_allclose(sure, expit(2 * logit(scores) + 1), atol=1e-4)
+    assert "(probability" in (tmp_path / "v0" / "dialog.txt").read_text()
+    np.testing.assert_array_equal(read_prediction(tmp_path / "v0").probabilities, sure)
+    plain = read_prediction(whole / "v0")
+    assert (plain.probabilities == plain.scores).all()
+    assert "sigmoid(scale * logit(score) + bias)" in (demo.folder / "calibrated" / "README.md").read_text()
 
 
 def test_detections_of_a_prediction_are_scored_as_they_lie(

@@ -361,8 +361,8 @@ def test_other_experiments_stand_below_one_another(tmp_path: Path, capsys: pytes
 
 
 def test_names_without_their_number() -> None:
-    names = ("heatmap_seed12", "heatmap-3", "dialog", "2024")
-    assert [experiment(name) for name in names] == ["heatmap", "heatmap", "dialog", "2024"]
+    names = ("heatmap_seed12", "heatmap-3", "dialog", "2024", "maps1", "maps-s1", "run2")
+    assert [experiment(name) for name in names] == ["heatmap", "heatmap", "dialog", "2024", "maps", "maps", "run2"]
     assert latex(Table("t", ("split", "method", "x"), (("a_b", "50 %", "1 ± 2"),))).count("$\\pm$") == 1
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from scipy.special import expit, logit
 
 from serving import http, write_stream
 from tiny import Demo, stage_one, store
@@ -21,8 +22,10 @@ from tvau.cli import main
 from tvau.conversation import load
 from tvau.data.video import open_video
 from tvau.events import EventRule, find
+from tvau.metrics.boxes import MapRule
 from tvau.model import TVAU
 from tvau.tasks import DialogTask
+from tvau.tasks.base import OURS
 from writers import write_video
 
 ALWAYS = ("--on", "0", "--off", "0")  # everything is one event, whatever an untrained model says
@@ -36,7 +39,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, root: Path)
     write_video(made.folder / "street.mp4", 48)
     torch.manual_seed(0)
     first = stage_one(Qwen25VL(str(checkpoint), blocks=[1, 2]), made.folder / "first.ckpt")
-    store(DialogTask(Qwen25VL(str(checkpoint), blocks=[1, 2]), heatmap=str(first)), made.folder / "second.ckpt")
+    second = DialogTask(Qwen25VL(str(checkpoint), blocks=[1, 2]), heatmap=str(first))
+    second.rules[OURS] = MapRule(scale=2, bias=1)
+    store(second, made.folder / "second.ckpt")
     return made
 
 
@@ -76,6 +81,7 @@ def test_an_event_of_a_stream(demo: Demo, tmp_path: Path, capfd: pytest.CaptureF
     assert begin["time"] < end["time"]
     assert begin["source"] == address
     assert begin["says"]  # words of an untrained model
+    assert end["probability"] == pytest.approx(expit(2 * logit(end["score"]) + 1), abs=1e-3)
     assert run.summary.looked + run.summary.dropped == 15  # a busy machine may drop some
     assert run.clip(end) == pytest.approx((end["seconds"] - begin["seconds"], run.summary.looked), abs=0.05)
     with PIL.Image.open(begin["picture"]) as picture:

@@ -15,7 +15,8 @@ from tvau.exports import read_prediction, read_predictions
 from tvau.exports.dialogs import Conversation, write_conversations
 from tvau.metrics.boxes import MapRule
 from tvau.types import Turn
-from tvau.viz.predictions import Dialog, Evidence, write_prediction
+from tvau.viz.predictions import Evidence, write_prediction
+from tvau.viz.told import Dialog
 from writers import write_video
 
 FRAMES, SIZE = 24, (48, 64)  # of the videos

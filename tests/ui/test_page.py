@@ -34,7 +34,13 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(drawn: Path) -> Iterator[str]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `tvau ui` keeps what it hands out."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture(scope="module")
+def address(drawn: Path, folder: Path) -> Iterator[str]:
     """Where `tvau ui` answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -50,7 +56,8 @@ def address(drawn: Path) -> Iterator[str]:
         f"--port={port}",
         "--most=1mb",
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}) as run:
+    own = {"OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | own) as run:
         assert run.stdout is not None
         line = run.stdout.readline()
         assert f"http://127.0.0.1:{port}" in line, line
@@ -67,7 +74,9 @@ def picture(page: Any, name: str) -> np.ndarray[Any, Any]:
 
 
 @needs_browser
-def test_a_visitor_uploads_looks_asks_and_takes_the_results(address: str, drawn: Path, tmp_path: Path) -> None:
+def test_a_visitor_uploads_looks_asks_and_takes_the_results(
+    address: str, drawn: Path, folder: Path, tmp_path: Path
+) -> None:
     expect = playwright.expect
     expect.set_options(timeout=120_000)
     with playwright.sync_playwright() as driver:
@@ -114,10 +123,12 @@ def test_a_visitor_uploads_looks_asks_and_takes_the_results(address: str, drawn:
         assert {"index.html", "scores.csv", "dialog.json"} <= {path.name for path in (tmp_path / "results").iterdir()}
         # a file that is no video
         (tmp_path / "broken.mp4").write_bytes(b"no video" * 100)
+        assert len([*folder.glob("tvau-ui-*")]) == 1
         page.locator("input[type=file]").set_input_files(str(tmp_path / "broken.mp4"))
         expect(page.locator("#status")).to_contain_text("broken.mp4")
-        if folder := os.environ.get("TVAU_SCREENSHOTS"):
-            page.screenshot(path=str(Path(folder) / "ui.png"), full_page=True)
+        assert not [*folder.glob("tvau-ui-*")]  # nothing is kept of the video before
+        if shots := os.environ.get("TVAU_SCREENSHOTS"):
+            page.screenshot(path=str(Path(shots) / "ui.png"), full_page=True)
         assert not outside, f"the page asks others: {outside[:3]}"
         browser.close()
 

@@ -14,7 +14,8 @@ from tvau.errors import DataError
 from tvau.events import EventRule
 from tvau.metrics.boxes import MapRule
 from tvau.types import Turn
-from tvau.viz.predictions import Dialog, Evidence, clock, every_frame, merged, write_prediction
+from tvau.viz.predictions import Evidence, every_frame, write_prediction
+from tvau.viz.told import Dialog, clock, merged
 
 FRAMES = 21
 ANSWER: Turn = {"task": "judgement", "question": "Any anomaly?", "answer": "Yes, a “dog” <b>."}

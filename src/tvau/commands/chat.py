@@ -146,7 +146,7 @@ class Chat:
         import numpy as np
         from rich.table import Table
 
-        from tvau.viz.predictions import clock
+        from tvau.viz.told import clock
 
         talk = self.whole
         height, width = talk.size

@@ -95,7 +95,7 @@ def _results(run: Path) -> list[Path]:
 
 def experiment(name: str) -> str:
     """The name of a run without the number, or seed, at its end."""
-    return re.sub(r"[-_.]?(?:seed|run|s|v)?[-_.]?\d+$", "", name) or name
+    return re.sub(r"(?:(?:^|[-_.])(?:seed|run|s|v))?[-_.]?\d+$", "", name) or name
 
 
 def gathered(contents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import PIL.Image
@@ -32,8 +32,9 @@ from tvau.tasks.base import OURS, Task
 from tvau.tasks.maps import pictures, shown
 from tvau.types import Sample, Turn
 from tvau.viz.overlay import beside, heat, image_of, key_indices, score_curve
-from tvau.viz.predictions import Dialog as Said
 from tvau.viz.predictions import write_prediction
+from tvau.viz.told import Dialog as Said
+from tvau.viz.told import clock
 
 SHOWN = 3  # key frames of a picture
 
@@ -63,6 +64,7 @@ class Talk:
     """A video that was looked at, and a conversation about it.
 
     Attributes:
+        topic: "the event at 0:12", where it is about a part of the video; else empty.
         target: of what stands at a point, see `at`: its boxes by frame, pixels of the heatmap; else empty.
         window: the frames of the source that the conversation is about, those of the window with the highest score.
     """
@@ -74,7 +76,23 @@ class Talk:
         self._windows, self._seen, self._conversation = windows, seen, best
         self._speaking: Generator[str, None, None] | None = None
         self._parts: list[Talk] = []
+        self.topic = ""
         self.target: dict[int, NDArray[np.float64]] = {}
+
+    def close(self) -> None:
+        """Lets go of the video and of the maps; what was said stays. Not needed: it also ends with the object."""
+        for part in self._parts:
+            part.close()
+        self._seen.close()
+        self._video.close()
+        if "_large" in self.__dict__:
+            self._large.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # ---- what was seen ----
 
@@ -182,7 +200,7 @@ class Talk:
         """The same on the event's own window: around its middle, or around its key frame where it is longer."""
         window = self._view.frames * self._view.stride
         middle = (event.start + event.end) / 2 if event.end - event.start < window else event.key
-        return self._part(middle)
+        return self._part(middle, f"the event at {clock(event.seconds[0], tenths=True)}")
 
     def at(self, x: float, y: float, frame: int) -> "Talk":
         """The same on the window around a frame; where a box holds the point, about what stands in it and nothing else.
@@ -202,7 +220,7 @@ class Talk:
                 f"({x}, {y}) in frame {frame}: expected x in 0..{width - 1}, y in 0..{height - 1} and a frame in "
                 f"0..{self._video.frames - 1}"
             )
-        part = self._part(frame)
+        part = self._part(frame, f"the target at ({x:.0f}, {y:.0f}) in frame {frame}")
         part._aim(x * part._seen.size[1] / width, y * part._seen.size[0] / height, frame)
         return part
 
@@ -221,9 +239,10 @@ class Talk:
             maps = focused(evidence.maps, target, len(places), self._seen.size)
             self._conversation = Conversation(model, batch, model.tell(replace(evidence, maps=maps), batch))
 
-    def _part(self, middle: float) -> "Talk":
+    def _part(self, middle: float, what: str) -> "Talk":
         window = window_around(middle, self._video.frames, self._view.frames, self._view.stride)
         part = look(self._model, self._source, self._video, self._view, [window], quiet=True)
+        part.topic = what
         self._parts.append(part)
         return part
 
@@ -240,10 +259,13 @@ class Talk:
         if folder.exists() and not (folder / "summary.json").exists() and (folder.is_file() or any(folder.iterdir())):
             raise OptionError(f"{folder} holds other files, which would be lost: name a folder that is new or empty")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        asked = [talk for talk in (self, *self._parts) if talk.history]
-        said = [Said(frames=[talk.window[0], talk.window[-1]], turns=talk.turns) for talk in asked]
-        known = [dialog["frames"] for dialog in said]
-        said += [Said(frames=span, turns=[]) for w in self._windows if (span := [w[0], w[-1]]) not in known]
+        said = [
+            Said(frames=[own[0], own[-1]], turns=self.turns if [*own] == self.window else []) for own in self._windows
+        ]
+        said += [
+            Said(frames=[part.window[0], part.window[-1]], turns=part.turns, about=part.topic)
+            for part in self._parts if part.history
+        ]  # fmt: skip
         seen = self._seen
         with whole_folder(folder) as temporary, open_source(self._source, fps=self._view.fps) as video:
             write_prediction(

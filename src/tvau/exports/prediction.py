@@ -15,7 +15,7 @@ from tvau.errors import DataError
 from tvau.files import whole
 from tvau.metrics.events import EventRule
 from tvau.metrics.files import read_detections
-from tvau.viz.predictions import marked
+from tvau.viz.told import marked
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ def read_prediction(folder: str | Path, least: float | None = None) -> Predictio
 
     Args:
         folder: of one video.
-        least: score of a box that is read; None: what the pictures mark, see `tvau.viz.predictions.marked`.
+        least: score of a box that is read; None: what the pictures mark, see `tvau.viz.told.marked`.
 
     Raises:
         DataError: a file is missing or broken, or boxes lie outside the video; says which.

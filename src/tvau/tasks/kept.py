@@ -15,7 +15,7 @@ import numpy as np
 from tvau.metrics.boxes import MapRule
 from tvau.seen import Look, Seen
 from tvau.types import Batch
-from tvau.viz.predictions import Dialog
+from tvau.viz.told import Dialog
 
 MADE, MAPS, WINDOWS = "made.json", "maps", "windows.jsonl"
 

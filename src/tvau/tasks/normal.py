@@ -10,14 +10,13 @@ from lightning import Callback, LightningModule, Trainer
 from tvau.data.folder import VideoFolder
 from tvau.errors import OptionError
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder
-from tvau.tasks.base import OURS, described
-from tvau.tasks.dialog import DialogTask
+from tvau.tasks.base import OURS, Task, described
 from tvau.tasks.neighbours import NeighbourTask
 
 SEED = 0  # of what is random in the memory: the same video gives the same memory to predict, chat and Python
 
 
-def remember(task: DialogTask, videos: Sequence[str | Path], device: torch.device | str, **view: Any) -> None:
+def remember(task: Task, videos: Sequence[str | Path], device: torch.device | str, **view: Any) -> None:
     """A memory of normal video, as `tvau learn` makes it, stands where a heatmap decoder would; with its rules.
 
     Args:
@@ -56,4 +55,4 @@ class NormalVideo(Callback):
         """Learns, before the results of earlier runs are held against this model. Raises as `remember`."""
         data = cast(Any, trainer).datamodule
         view = {name: getattr(data, name) for name in ("frames", "stride", "size", "fps", "batch_size", "on_broken")}
-        remember(cast(DialogTask, module), self.videos, trainer.strategy.root_device, **view)
+        remember(cast(Task, module), self.videos, trainer.strategy.root_device, **view)

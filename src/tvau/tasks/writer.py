@@ -28,7 +28,8 @@ from tvau.tasks.kept import MADE, Kept, looked, read
 from tvau.tasks.maps import pictures
 from tvau.types import Batch
 from tvau.viz.overlay import Image
-from tvau.viz.predictions import clock, write_prediction
+from tvau.viz.predictions import write_prediction
+from tvau.viz.told import clock
 
 EVERY = 10  # frames between two looks of the bar
 VIEW = ("frames", "stride", "hop", "size", "fps")  # what of the data decides about the results

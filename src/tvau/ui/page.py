@@ -37,7 +37,8 @@ class Session:
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="tvau-ui-")))
 
     def close(self) -> None:
-        """Removes the files that were handed out."""
+        """Removes the files that were handed out, and lets go of the video."""
+        self.talk.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -84,12 +85,16 @@ def page(model: Model, videos: Sequence[Path] = (), stride: int = 1) -> gr.Block
         view = [picture, scores, frame]
         look_at = [session, frame, threshold, opacity]
 
-        def open_video(source: Any, progress: gr.Progress = gr.Progress(track_tqdm=True)) -> Iterator[tuple[Any, ...]]:  # noqa: B008
-            """Looks at a chosen or uploaded video; an error is said where the status stands."""
+        def open_video(
+            source: Any, before: Session | None, progress: gr.Progress = gr.Progress(track_tqdm=True)  # noqa: B008
+        ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
+            """Looks at a video in place of the one before; an error is said where the status stands."""
             path = choices.get(source) or source
             if path is None:
                 yield (gr.skip(),) * 8
                 return
+            if before is not None:
+                before.close()
             yield None, "Looking at the video ...", gr.skip(), gr.skip(), gr.skip(), gr.skip(), [], ""
             try:
                 talk = model.open(path, stride=stride, quiet=False)
@@ -105,8 +110,8 @@ def page(model: Model, videos: Sequence[Path] = (), stride: int = 1) -> gr.Block
             yield own, found(talk), *shown, gr.Radio(named, value=WHOLE, label="Events"), [], about(WHOLE)
 
         opened = [session, status, *view, events, chat, topic]
-        chosen.input(open_video, chosen, opened)
-        upload.upload(open_video, upload, opened)
+        chosen.input(open_video, [chosen, session], opened)
+        upload.upload(open_video, [upload, session], opened)
         for changed in (frame, threshold, opacity):
             changed.change(drawn, look_at, [picture, scores], show_progress="hidden", trigger_mode="always_last")
 

@@ -5,46 +5,31 @@ The source is read once more, frame by frame, and memory does not grow with its 
 
 import csv
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 
 from tvau.data.following import Follower
 from tvau.data.video import Video, open_video
 from tvau.errors import DataError
-from tvau.events import Event, EventRule, find
+from tvau.events import Event, find
 from tvau.familiarity import FOREIGN
 from tvau.metrics.boxes import MapRule, boxes, scaled
-from tvau.metrics.text import yes_no
-from tvau.types import Turn
 from tvau.viz.marks import Image, frame_boxes
 from tvau.viz.mp4 import Mp4
-from tvau.viz.overlay import MARKED, lay
-from tvau.viz.sheet import MOST, Moment, Sheet
+from tvau.viz.overlay import lay
+from tvau.viz.sheet import Moment, Sheet
 from tvau.viz.strip import Strip
+from tvau.viz.told import Dialog, clock, marked, merged, verdicts, write_words
 
-BRIEF = 2.0  # seconds; windows shorter than that are headed by tenths
 BOX = ("frame", "x1", "y1", "x2", "y2", "score")
 POINTS = 1000  # of the curve on the page, at most
 Map = NDArray[np.floating]  # [h, w] in [0, 1]
-
-
-class Dialog(TypedDict):
-    """What was said about one window of a video, or about several neighbours of which the same was said."""
-
-    frames: list[int]  # first and last frame, 0-based
-    seconds: NotRequired[list[float]]  # when they are shown
-    turns: list[Turn]
-    windows: NotRequired[int]  # how many they are
-    repeated: NotRequired[int]  # how often the last frame stood in for what a video lacks that is shorter than a clip
 
 
 class Evidence(NamedTuple):
@@ -105,7 +90,7 @@ def write_prediction(
         seconds = video.seconds
         length = round(float(seconds[-1]) + 1 / video.fps, 3)
         summary: dict[str, Any] = {"video": source.name, "frames": video.frames, "seconds": length}
-        summary |= {"size": list(video.size), "windows": len(dialogs)}
+        summary |= {"size": list(video.size), "windows": sum("about" not in dialog for dialog in dialogs)}
         curve: list[list[float]] = []
         if evidence is not None:
             _check(evidence, source, video.frames)
@@ -127,25 +112,8 @@ def write_prediction(
     summary |= {"said": verdicts(dialogs), "dialog": merged(timed)}
     _dump(folder / "dialog.json", {"video": source.name, "windows": timed})
     _dump(folder / "summary.json", summary)
-    _write_words(folder, summary, curve)
+    write_words(folder, summary, curve)
     return summary
-
-
-def _write_words(folder: Path, summary: dict[str, Any], curve: list[list[float]]) -> None:
-    """dialog.txt, and index.html with the curve [(seconds, score)]; both begin with what the summary says."""
-    tenths = any(last - first < BRIEF for first, last in (dialog["seconds"] for dialog in summary["dialog"]))
-    headings = [heading(dialog, tenths) for dialog in summary["dialog"]]
-    lines = [summary["video"], "", *warnings(summary), *sentences(summary)]
-    for title, dialog in zip(headings, summary["dialog"], strict=True):
-        lines += ["", title, *(f"  Q: {turn['question']}\n  A: {turn['answer']}" for turn in dialog["turns"])]
-    (folder / "dialog.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string(files("tvau.viz").joinpath("prediction.html").read_text(encoding="utf-8"))
-    said = {"warnings": warnings(summary), "sentences": sentences(summary), "headings": headings}
-    rule = EventRule.restored(summary.get("rule"))
-    known = {**said, "threshold": rule.on, "marked": marked(rule), "clock": clock, "most": MOST}
-    known["overlay"] = (folder / "overlay.mp4").exists()
-    (folder / "index.html").write_text(page.render(summary=summary, curve=curve, **known), encoding="utf-8")
 
 
 def _check(evidence: Evidence, source: Path, total: int) -> None:
@@ -242,11 +210,6 @@ def _write_pictures(
         cv2.imwrite(str(folder / "events.png"), cv2.cvtColor(key_frames, cv2.COLOR_RGB2BGR))
 
 
-def marked(rule: EventRule) -> float:
-    """The score from which on pictures have outlines and boxes: a half, or what begins an event where that is less."""
-    return min(MARKED, rule.on)
-
-
 def _moment(event: dict[str, Any]) -> Moment:
     """An event with its title on the sheet."""
     (first, last), times = event["frames"], dict.fromkeys(clock(second, True) for second in event["seconds"])
@@ -269,72 +232,6 @@ def seen(
     highest = {"score": round(float(scores[top]), 6), **rule.told(float(scores[top])), "frame": top,
                "seconds": round(float(seconds[top]), 3)}  # fmt: skip
     return {"highest": highest, "events": events, "rule": rule.events.stored()}
-
-
-def verdicts(dialogs: Sequence[Dialog]) -> dict[str, dict[str, int]]:
-    """How often each question of the dialogs was answered with yes or no; of none that was not."""
-    counts: dict[str, Counter[str]] = {}
-    for dialog in dialogs:
-        for turn in dialog["turns"]:
-            if word := yes_no(turn["answer"]):
-                counts.setdefault(turn["question"], Counter(yes=0, no=0))[word] += 1
-    return {question: dict(count) for question, count in counts.items()}
-
-
-def merged(dialogs: Sequence[Dialog]) -> list[Dialog]:
-    """Neighbouring windows of which the same was said, as one."""
-    out: list[Dialog] = []
-    for dialog in dialogs:
-        if out and out[-1]["turns"] == dialog["turns"]:
-            last = out[-1]
-            last["frames"], last["windows"] = [last["frames"][0], dialog["frames"][1]], last["windows"] + 1
-            last["seconds"] = [last["seconds"][0], dialog["seconds"][1]]
-        else:
-            out.append({**dialog, "windows": 1})
-    return out
-
-
-def clock(seconds: float, tenths: bool = False) -> str:
-    """12.34 -> "0:12", or "0:12.3"; from an hour on "1:00:12"."""
-    steps = int(seconds * 10 + 0.5) if tenths else int(seconds + 0.05) * 10
-    minutes, rest = divmod(steps, 600)
-    hours, minutes = divmod(minutes, 60)
-    text = f"{hours}:{minutes:02d}" if hours else str(minutes)
-    return f"{text}:{rest // 10:02d}" + (f".{rest % 10}" if tenths else "")
-
-
-def heading(dialog: Dialog, tenths: bool) -> str:
-    """ "0:12 - 0:15", and how many windows that is where it is more than one."""
-    times = " - ".join(clock(second, tenths) for second in dialog["seconds"])
-    return f"{times} ({dialog['windows']} windows)" if dialog["windows"] > 1 else times
-
-
-def warnings(summary: dict[str, Any]) -> list[str]:
-    """What speaks against believing a summary."""
-    if untrained := summary.get("untrained"):  # nothing is known of any training
-        return [untrained]
-    if not summary.get("foreign"):
-        return []
-    far = f"{summary['strange']:.1f} times as far as its own validation clips"
-    return [f"This video is far from all that the model was trained on ({far}): do not trust what is marked and said."]
-
-
-def sentences(summary: dict[str, Any]) -> list[str]:
-    """What a summary says, for people."""
-    count = summary["windows"]
-    said = [f"{clock(summary['seconds'])} long, looked at in {count} window{'s' * (count != 1)}."]
-    if any("repeated" in dialog for dialog in summary["dialog"]):
-        said.append("The video is shorter than a clip: its last frame stands for those that it lacks.")
-    if "highest" in summary:
-        highest, events = summary["highest"], summary["events"]
-        sure = f" (probability {highest['probability']:.2f})" if "probability" in highest else ""
-        said.append(f"The highest score is {highest['score']:.2f}{sure}, at {clock(highest['seconds'])}.")
-        times = ", ".join(" - ".join(map(clock, event["seconds"])) for event in events[:5])
-        more = f" and {len(events) - 5} more" if len(events) > 5 else ""
-        said.append(f"Events, whose scores reach {summary['rule']['on']:.2g}: {times or 'none'}{more}.")
-    for question, of in summary["said"].items():
-        said.append(f"“{question}” Yes in {of['yes']}, no in {of['no']} of them.")
-    return said
 
 
 def _thinned(seconds: NDArray[np.floating], scores: NDArray[np.floating]) -> list[list[float]]:

@@ -63,7 +63,8 @@ class Watch:
         events: how events are read from scores.
         alerts: where they go.
         frames: of a window.
-        hop: sampled frames between two windows: each frame has the score of the first window that holds it.
+        hop: sampled frames between two windows: each frame has the score of the first window that holds it. The mean
+            over all that do, as `tvau.seen` takes it, would come `frames - hop` frames later.
         before: seconds of a clip before its event.
         question: what the model is asked about an event; None: whether there is an anomaly, and if so, which.
         most: tokens an answer has at most.
