@@ -68,10 +68,10 @@ class StandIn:
         video, *prompts, _ = messages[0]["content"]
         need(video["type"] == "video_embeds" and all(p["type"] == "prompt_embeds" for p in prompts), "parts")
         seen = video["video_embeds"]
-        embeds, grid = unpacked(seen["video_embeds"], 2), unpacked(seen["video_grid_thw"], 2, (torch.int64,))
-        told = unpacked(prompts[0]["prompt_embeds"], 2) if prompts else None
+        embeds, grid = unpacked(seen["video_embeds"], 2), unpacked(seen["video_grid_thw"], 1, (torch.int64,))
+        told = unpacked(prompts[0]["data"], 2) if prompts else None
         config = self.lvlm.lm.config
-        times, rows, columns = grid[0].tolist()
+        times, rows, columns = grid.tolist()
         need(len(embeds) == self.lvlm.visual_tokens(config, (times, rows, columns)), "tokens for another grid")
         for tensor in (embeds, *([] if told is None else [told])):
             need(tensor.shape[1] == self.lvlm.hidden_size, f"width {tensor.shape[1]}")
@@ -98,7 +98,7 @@ class StandIn:
     ) -> Any:
         vision = self.lvlm.lm.config.vision_config
         patch, joined = vision.patch_size, vision.temporal_patch_size
-        step = unpacked(seen["second_per_grid_ts"], 1)[0].item() if "second_per_grid_ts" in seen else 1.0
+        step = unpacked(seen["second_per_grid_ts"], 0).item() if "second_per_grid_ts" in seen else 1.0
         texts = [m["content"] if m["role"] == "assistant" else m["content"][-1]["text"] for m in messages]
         turns: Any = [
             {"task": "", "question": q, "answer": a}

@@ -4,6 +4,7 @@ import base64
 import copy
 import io
 import json
+import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -72,7 +73,7 @@ def test_what_is_sent_is_what_the_documentation_asks_for(served: TVAU, stand_in:
     body = stand_in.requests[-1]
     assert [m["role"] for m in body["messages"]] == ["user", "assistant", "user"]
     assert [part["type"] for part in body["messages"][0]["content"]] == ["video_embeds", "prompt_embeds", "text"]
-    text = body["messages"][0]["content"][1]["prompt_embeds"]
+    text = body["messages"][0]["content"][1]["data"]
     told = torch.load(io.BytesIO(base64.b64decode(text)), weights_only=True)
     assert told.shape == (20, served.backbone.hidden_size)  # two maps, one step between them
     assert told.untyped_storage().nbytes() == told.numel() * 4  # and not the storage of a larger tensor
@@ -137,10 +138,11 @@ def put(key: str, value: Any) -> Callable[[list[dict[str, Any]]], None]:
 @pytest.mark.parametrize(
     ("harm", "why"),
     [
-        (put("prompt_embeds", "no base64!"), "no tensor"),
-        (put("prompt_embeds", packed(torch.zeros(20, 3))), "width 3"),
-        (put("prompt_embeds", packed(torch.zeros(1, 20, 256))), "3 dimensions in place of 2"),
-        (put("prompt_embeds", packed(torch.zeros(20, 256, dtype=torch.float64))), "dtype torch.float64"),
+        (put("data", "no base64!"), "no tensor"),
+        (put("data", packed(torch.zeros(20, 3))), "width 3"),
+        (put("data", packed(torch.zeros(1, 20, 256))), "3 dimensions in place of 2"),
+        (put("data", packed(torch.zeros(20, 256, dtype=torch.float64))), "dtype torch.float64"),
+        (put("video_grid_thw", packed(torch.tensor([[2, 4, 8]]))), "2 dimensions in place of 1"),
         (put("video_embeds", packed(torch.zeros(7, 256))), "tokens for another grid"),
         (lambda parts: parts.reverse(), "parts"),
     ],
@@ -179,6 +181,25 @@ def test_predict_lets_a_server_speak(stand_in: StandIn, tmp_path: Path, monkeypa
     there, here = (json.loads((tmp_path / out / "a" / "dialog.json").read_text()) for out in ("there", "here"))
     assert there == here
     assert len(stand_in.requests) == before + 1
+
+
+def test_chat_lets_a_server_speak(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "500")
+    write_video(tmp_path / "a.mp4", frames=16)
+    said, before = [], len(stand_in.requests)
+    with serving(stand_in) as address:
+        for more in (["--server", address], []):
+            monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{question}\n" for question in QUESTIONS[0])))
+            main(["chat", "a.mp4", *more])
+            said.append(capfd.readouterr().out)
+    assert said[0] == said[1]  # events, questions and answers
+    last = [body["messages"][-1] for body in stand_in.requests[before:]]
+    assert [message["content"][-1]["text"] for message in last if message["role"] == "user"][-1] == QUESTIONS[0][1]
+    with pytest.raises(SystemExit, match=r"no server answers there.*serving\.md"):
+        main(["chat", "a.mp4", "--server", "http://127.0.0.1:9"])
 
 
 def test_a_conversation_in_python(stand_in: StandIn) -> None:

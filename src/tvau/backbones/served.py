@@ -3,7 +3,8 @@
 The vision tower runs here, and with it whatever stands between tower and language model. A clip's visual tokens, its
 anomaly prompts and the words of a dialog go to the server in one message; answers come back as words.
 
-Never run against vLLM itself: only against a stand-in that checks what is relied on (docs/use/serving.md).
+Never run against vLLM itself: only against a stand-in that checks what is relied on, and docs/use/serving.md says where
+that was read.
 """
 
 import base64
@@ -104,11 +105,11 @@ class Served(VideoLVLM):
         clips, none, visual = len(inputs.questions), torch.empty(0), vision.output["pooler_output"]
         messages = []
         for i, question in enumerate(inputs.questions):
-            seen = {"video_embeds": visual[i]} | {k: inputs[k][[i]] for k in GRID if k in inputs}
+            seen = {"video_embeds": visual[i]} | {k: inputs[k][i] for k in GRID if k in inputs}  # of one clip: no batch
             parts: list[Message] = [{"type": "video_embeds", "video_embeds": {k: packed(v) for k, v in seen.items()}}]
             if prompts is not None:
                 told = prompts[i].to(visual[i].dtype)
-                parts.append({"type": "prompt_embeds", "prompt_embeds": packed(told)})
+                parts.append({"type": "prompt_embeds", "data": packed(told)})
             messages.append([{"role": "user", "content": [*parts, {"type": "text", "text": question}]}])
         return Messages(
             DynamicCache(), none, none, none, [[] for _ in range(clips)], [True] * clips, messages, [""] * clips
