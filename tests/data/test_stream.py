@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from serving import http, joined, rtsp, write_stream
-from tvau.data.stream import Clock, Shot, Stream, fitting, open_stream
+from tvau.data.clock import Clock
+from tvau.data.stream import Shot, Stream, fitting, open_stream
 from tvau.errors import DataError
 
 SIZE = (32, 64)

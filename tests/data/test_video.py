@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from tvau.data import video as video_module
+from tvau.data import videofile
 from tvau.data.video import Reader, open_video
 from tvau.errors import DataError
 from writers import write_video
@@ -69,7 +70,7 @@ def test_overlapping_windows_decode_every_frame_once(
     tmp_path: Path, video: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, decoded = video(tmp_path / "a.mp4", gop=8), []
-    original = video_module.decode
+    original = videofile.decode
 
     def counted(*args: Any) -> Iterator[tuple[int, av.VideoFrame]]:
         for source, frame in original(*args):
@@ -77,7 +78,7 @@ def test_overlapping_windows_decode_every_frame_once(
             yield source, frame
 
     with open_video(path) as opened:
-        monkeypatch.setattr(video_module, "decode", counted)
+        monkeypatch.setattr(videofile, "decode", counted)
         opened.read([39])
         decoded.clear()
         for start in range(0, 33, 4):

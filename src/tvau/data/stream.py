@@ -26,13 +26,14 @@ from av.container import InputContainer
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from tvau.data.clock import Clock
 from tvau.data.images import Image, Size, expect_pixels
 from tvau.data.index import STILL, moving, names
-from tvau.data.video import FOLDER_FPS, Upright
+from tvau.data.upright import Upright
+from tvau.data.video import FOLDER_FPS
 from tvau.errors import DataError
 
 SHOWN = (360, 640)  # (height, width) into which the pictures that people look at fit
-JUMP = 10.0  # seconds; a clock that goes on by more, or back, was set anew
 SILENCE = 5.0  # seconds without a frame, after which nothing joins what comes to what was before
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds before the first and before any new connection
 LAST_WAIT = 1.0  # seconds for the thread to let go of the source; one that waits for it is left behind
@@ -307,34 +308,6 @@ class Stream:
                 self.dropped += 1
                 self._queue[0] = replace(self._queue[0], fresh=True)
             self._change.notify_all()
-
-
-class Clock:
-    """Seconds since the first frame, whatever the clock of a source does."""
-
-    def __init__(self) -> None:
-        self.begun: float | None = None  # when the first frame arrived
-        self.last: float | None = None  # seconds of the last frame
-        self.stamp: float | None = None  # its time by the source
-        self.connected = False  # anew
-
-    def connect(self) -> None:
-        """Another connection: stamps begin anew."""
-        self.connected = True
-
-    def tell(self, stamp: float | None, arrived: float, rate: float, live: bool) -> float:
-        """The seconds of a frame with this stamp: they rise, and go on where a clock is set anew or has no stamps."""
-        if self.begun is None or self.last is None:
-            self.begun, seconds = arrived, 0.0
-        elif self.connected:
-            seconds = max(arrived - self.begun, self.last + 1 / rate)
-        else:
-            step = None if stamp is None or self.stamp is None else stamp - self.stamp
-            if step is None or not 0 < step < JUMP:
-                step = max(arrived - self.begun - self.last, 1 / rate) if live else 1 / rate
-            seconds = self.last + step
-        self.last, self.stamp, self.connected = seconds, stamp, False
-        return seconds
 
 
 def fitting(size: Size, into: Size = SHOWN) -> Size:
