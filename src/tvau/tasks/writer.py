@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import tempfile
 import warnings
 from collections import Counter
@@ -87,6 +88,7 @@ class PredictionWriter(Callback):
     def _windows_of(self, data: VideoDataModule, name: str) -> int:
         """See `_before`; of a video that is not done the last batch is looked at again, since its end writes it."""
         if read(self.folder / name / MADE) == self._made(data, name):
+            shutil.rmtree(self._begun(name), ignore_errors=True)  # of a process that was stopped right behind its end
             return self.windows[name]
         count, size = looked(self._begun(name), self._made(data, name)), data.batch_size
         return min(count, self.windows[name] - 1) // size * size  # whole batches: others would round in other ways
