@@ -114,8 +114,11 @@ class TVAU(nn.Module):
         """
         return self.evidence(self.prepare(batch, dialogs), batch)
 
-    def prepare(self, batch: Batch, dialogs: Sequence[Sequence[Turn]]) -> Inputs:
-        """The tokens of dialogs about clips, with places for the anomaly prompts; see `look`."""
+    def prepare(self, batch: Batch, dialogs: Sequence[Sequence[Turn]], seen: Evidence | None = None) -> Inputs:
+        """The tokens of dialogs about clips, with places for the anomaly prompts; see `look`.
+
+        `seen` is the evidence of these clips where it is there already: variants put it into words.
+        """
         video = batch["video"]
         grid = self.backbone.grid(video.shape[1], *video.shape[-2:])
         return self.backbone.prepare(video, dialogs, self.places(grid), clip_rates(batch))
@@ -311,7 +314,7 @@ class Conversation:
             self._evidence = self.model.look(self.batch, first)
             inputs = self._evidence.inputs
         else:
-            inputs = self.model.prepare(self.batch, first)
+            inputs = self.model.prepare(self.batch, first, self._evidence)
         self.dialog = backbone.start(inputs, self._evidence.vision, self._evidence.prompts)
         return self.dialog
 

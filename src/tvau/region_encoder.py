@@ -243,7 +243,7 @@ def pooled(maps: Tensor, tokens: Tensor) -> Tensor:
     """
     logit = maps[:, :, 1] - maps[:, :, 0]
     weight = logit.flatten(2).softmax(2).view_as(logit)
-    weight = adaptive_avg_pool2d(weight, tokens.shape[-2:]).flatten(2)  # [B, T', h w]
+    weight = adaptive_avg_pool2d(weight, (tokens.shape[-2], tokens.shape[-1])).flatten(2)  # [B, T', h w]
     weight = weight / weight.sum(2, keepdim=True) * logit.flatten(2).amax(2, keepdim=True).sigmoid()
     return (tokens.flatten(3) @ weight[..., None])[..., 0]
 

@@ -35,6 +35,7 @@ LINE_OPTIONS: dict[str, dict[str, Any]] = {  # what a line changes, by its own m
     "numbers_a_step": {**HEATMAP, "parts": ["step"]}, "pooled_tokens": {**HEATMAP, "parts": ["tokens"]},
     "dropout": {**HEATMAP, "lora_dropout": 0.1}, "larger_batches": HEATMAP,
     "evidence_in_sample": {**HEATMAP, "out_of_fold": False},
+    "coordinates_as_text": {**HEATMAP, "variant": "coordinates_as_text"}, "marks": {**HEATMAP, "variant": "marks"},
     "heatmap_as_video": {**HEATMAP, "variant": "heatmap_video"}, "true_masks": {"variant": "true_masks"},
 }  # fmt: skip
 
@@ -98,14 +99,15 @@ def run(demo: Demo, line: str, command: str, *more: str) -> DialogTask:
     return cli.model
 
 
-@pytest.mark.parametrize(
-    "line", ["without_region", "numbers_a_step", "pooled_tokens", "heatmap_as_video", "true_masks"]
-)
+INSTEAD = ("heatmap_as_video", "coordinates_as_text", "marks")  # of the region encoder
+
+
+@pytest.mark.parametrize("line", ["without_region", "numbers_a_step", "pooled_tokens", *INSTEAD, "true_masks"])
 def test_a_line_is_trained_and_tested(demo: Demo, line: str) -> None:
     run(demo, line, "fit")
     (last,) = (demo.folder / line).rglob("last.ckpt")
     state = torch.load(last, weights_only=True)["state_dict"]
-    missing = {"heatmap_as_video": "encoder", "true_masks": "decoder"}.get(line)
+    missing = "encoder" if line in INSTEAD else "decoder" if line == "true_masks" else None
     parts = {"lora" if "lora_" in key else key.split(".")[1] for key in state}
     assert parts - {"familiarity", "judge"} == {"lora", "text", "decoder", "encoder"} - {missing}
     run(demo, line, "test", f"--ckpt_path={last}")

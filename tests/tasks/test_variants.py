@@ -1,4 +1,4 @@
-"""The lines of the dialog table that are not the paper's: the heatmap as a second video, and true masks."""
+"""The lines of the dialog table that are not the paper's: maps as a second video, in words, as marks; true masks."""
 
 import copy
 from pathlib import Path
@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from tiny import FRAMES, SIZE, batch, close, stage_one
 from tvau.backbones import Qwen25VL
 from tvau.errors import DataError, OptionError
+from tvau.heatmap_decoder import Maps
+from tvau.language import Target, slots, trajectory
+from tvau.model import TVAU, Conversation
 from tvau.tasks import DialogTask
-from tvau.tasks.variants import HeatmapVideo, TrueMasks, Variant, mask_maps
+from tvau.tasks.variants import INSTEAD, HeatmapVideo, TrueMasks, Variant, mask_maps, outlined, report
 from tvau.types import Batch, clip_rates
 
 GRID = (FRAMES // 2, SIZE[0] // 8, SIZE[1] // 8)
@@ -66,8 +70,9 @@ def test_the_heatmap_goes_through_the_tower_as_gray_frames(lvlm: Qwen25VL, first
         close(model(clips), model.backbone.loss(inputs, lvlm.encode(inputs), tokens))
 
 
-def test_behind_a_second_video_only_lora_learns(lvlm: Qwen25VL, first: str) -> None:
-    made = task(lvlm, "heatmap_video", first)
+@pytest.mark.parametrize("variant", INSTEAD)
+def test_in_place_of_the_region_encoder_only_lora_learns(lvlm: Qwen25VL, first: str, variant: Variant) -> None:
+    made = task(lvlm, variant, first)
     assert made.method == "tvau"
     made.model(batch(2)).backward()
     learning = {name: p for name, p in made.named_parameters() if p.requires_grad}
@@ -75,9 +80,116 @@ def test_behind_a_second_video_only_lora_learns(lvlm: Qwen25VL, first: str) -> N
     assert all("lora_" in name and p.grad is not None and p.grad.abs().sum() > 0 for name, p in learning.items())
 
 
-def test_a_second_video_needs_a_heatmap(lvlm: Qwen25VL) -> None:
-    with pytest.raises(OptionError, match="give a checkpoint of stage 1"):
-        DialogTask(lvlm, variant="heatmap_video", lora_rank=0)
+@pytest.mark.parametrize("variant", INSTEAD)
+def test_what_shows_maps_needs_them(lvlm: Qwen25VL, variant: Variant) -> None:
+    with pytest.raises(OptionError, match=f"variant {variant} without heatmap: give a checkpoint of stage 1"):
+        DialogTask(lvlm, variant=variant, lora_rank=0)
+
+
+# ---- the map in words ----
+
+
+def shown(model: TVAU, monkeypatch: pytest.MonkeyPatch, mask: Tensor) -> Maps:
+    """Lets a model see these masks [B, T, H, W] as its maps."""
+    maps = mask_maps(mask, GRID)
+    monkeypatch.setattr(model, "draw", lambda vision, batch: maps)
+    return maps
+
+
+def moving(clips: int = 1) -> Tensor:
+    """A mask that is in the upper left at first, then further right."""
+    mask = torch.zeros(clips, FRAMES, *SIZE, dtype=torch.bool)
+    mask[:, :2, :8, 16:24], mask[:, 2:, :8, 24:32] = True, True
+    return mask
+
+
+def test_a_sentence_in_front_of_the_question_says_what_the_map_shows(
+    lvlm: Qwen25VL, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, clips = task(lvlm, "coordinates_as_text", first).model.eval(), batch(2)
+    mask = moving(2)
+    mask[1] = False
+    shown(model, monkeypatch, mask)
+    passes: list[int] = []
+    hook = model.backbone.lm.model.visual.register_forward_hook(lambda *_: passes.append(1))  # type: ignore[union-attr]
+    seen = model.look(clips, clips["turns"])
+    hook.remove()
+    assert len(passes) == 1
+    assert seen.prompts is None
+    question = clips["turns"][0][0]["question"]
+    known = [
+        "The heatmap shows an anomaly, five of ten. "  # of the four highest patches two are hot
+        "It starts at the upper left, moves right and ends at the upper center. ",
+        "The heatmap shows no anomaly. ",
+    ]
+    for ids, words in zip(seen.inputs["input_ids"], known, strict=True):
+        assert words + question in lvlm.tokens.tokenizer.decode(ids[ids >= 0])
+    turns = [
+        [{**one, "question": words + one["question"]}, *rest]
+        for words, (one, *rest) in zip(known, clips["turns"], strict=True)
+    ]
+    plain = lvlm.prepare(clips["video"], turns, 0, clip_rates(clips))  # type: ignore[arg-type]
+    assert torch.equal(seen.inputs["input_ids"], plain["input_ids"])
+    close(model(clips), model.backbone.loss(plain, lvlm.encode(plain)))
+
+
+def test_what_is_said_of_the_map_follows_it_into_the_dialog(
+    lvlm: Qwen25VL, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, clips = task(lvlm, "coordinates_as_text", first).model.eval(), batch(1)
+    mask = torch.zeros(1, FRAMES, *SIZE, dtype=torch.bool)
+    answers = []
+    for place in ((slice(0, 8), slice(0, 8)), (slice(24, 32), slice(56, 64))):
+        mask[0, :, *place], mask[0, :, *reversed(place)] = True, False
+        shown(model, monkeypatch, mask)
+        glanced = Conversation(model, clips, model.glance(clips))
+        talks = [model.talk(clips, [[]]), glanced]
+        leans = [talk.lean(["Where?"]) for talk in talks]
+        close(leans[0], leans[1])  # whether it had looked before or not
+        answers.append(leans[0])
+        talks[1].ask(["Is there any anomaly in the video?"], 1)
+        assert talks[1].history[0][0][0] == "Is there any anomaly in the video?"
+    assert (answers[0] - answers[1]).abs().max() > 1e-4
+
+
+def test_a_sentence_names_level_start_and_end() -> None:
+    way = ("upper left", "center", "down right")
+    said = report(0.86, way)
+    assert said == "The heatmap shows an anomaly, nine of ten. " + trajectory(Target("", "", (), *way))
+    assert slots(said) == {"start": "upper left", "end": "center", "direction": "down right"}
+    assert report(0.04, way) == report(0.01, ("center", "center", "")) == "The heatmap shows no anomaly."
+
+
+# ---- marks in the frames ----
+
+
+def test_frames_are_marked_around_what_is_hot_and_nowhere_else() -> None:
+    video, mask = batch(2)["video"], moving(2)
+    mask[1] = False
+    before = video.clone()
+    marked = outlined(video, mask.float())
+    assert torch.equal(video, before)
+    changed = (marked != video).any(2)  # [B, T, H, W]
+    assert not changed[1].any()
+    far = max_pool2d(mask.float().flatten(0, 1), 13, 1, 6).bool().view_as(mask)
+    assert changed[0].flatten(1).any(1).all()
+    assert not (changed & ~far).any()
+    assert not (changed & mask).any()  # what is shown is not hidden
+
+
+def test_the_language_model_sees_the_marked_frames(lvlm: Qwen25VL, first: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, clips = task(lvlm, "marks", first).model.eval(), batch(2)
+    mask = moving(2)
+    mask[1] = False
+    maps = shown(model, monkeypatch, mask)
+    seen, plain = model.look(clips, clips["turns"]), lvlm.encode({"video": clips["video"]})
+    assert seen.prompts is None
+    assert all(torch.equal(seen.vision.hidden[k], plain.hidden[k]) for k in lvlm.blocks)
+    marked = lvlm.encode({"video": outlined(clips["video"], model.enlarge(maps, clips))})
+    tokens, own, expected = (lvlm.picture_tokens(v) for v in (plain, seen.vision, marked))
+    close(own, expected)
+    assert (own[0] - tokens[0]).abs().max() > 1e-2
+    assert (own[1] - tokens[1]).abs().max() < 1e-5  # nothing was hot, nothing was drawn
 
 
 # ---- visual tokens under the map, by the region encoder ----
@@ -139,7 +251,8 @@ def test_masks_reach_nothing_else(lvlm: Qwen25VL, first: str) -> None:
     model = task(lvlm, "true_masks", first).model
     with torch.no_grad():
         assert torch.equal(model.maps(clips).similar, model.maps(other).similar)
-        for variant in (None, "heatmap_video"):
+        nothing: Variant | None = None
+        for variant in (nothing, *INSTEAD):
             blind = DialogTask(lvlm, first, variant=variant, channels=8, lora_rank=0).model
             assert torch.equal(blind(clips), blind(other))
 

@@ -23,7 +23,7 @@ from tvau.region_encoder import PARTS, Of, Part, RegionAwareAnomalyEncoder, View
 from tvau.tasks.base import OURS, Task
 from tvau.tasks.checkpoints import BEFORE, load_decoder, load_familiarity, load_fold_decoders, read_checkpoint, rules_of
 from tvau.tasks.maps import MapScores, frame_scores, shown, true_boxes
-from tvau.tasks.variants import VARIANTS, Variant
+from tvau.tasks.variants import INSTEAD, VARIANTS, Variant
 from tvau.types import Batch, Turn, having, select
 from tvau.verdict import yes_no
 from tvau.viz.cases import save_case
@@ -44,9 +44,10 @@ class DialogTask(Task):
         backbone: the LVLM.
         heatmap: a checkpoint that holds a trained heatmap decoder (stage 1, or an earlier stage 2).
         view: what the region encoder sees; "difference" is the paper's. None: no anomaly prompts.
-        variant: an ablation that tells the LVLM of anomalies in another way: "heatmap_video" (the heatmap as a second
-            video in place of the region encoder, needs `heatmap`) or "true_masks" (the region encoder sees the true
-            masks, an upper bound; without `heatmap` the test gives no scores of heatmaps). See `tasks/variants.py`.
+        variant: an ablation that tells the LVLM of anomalies in another way. In place of the region encoder, with
+            `heatmap`: "heatmap_video" (the heatmap as a second video), "coordinates_as_text" (a sentence in front of
+            the first question) or "marks" (outlines in the frames). "true_masks": the region encoder sees the true
+            masks, an upper bound; without `heatmap` the test gives no scores of heatmaps. See `tasks/variants.py`.
         of: which maps those are, "heatmap" (behind the softmax) or "similarity" (before it).
         channels, base, parts, base_once, pool: C_h, N_base and the kinds of prompts of the region encoder, whether base
             prompts stand once or, as in the paper, at every step, and how many steps share their prompts.
@@ -112,10 +113,10 @@ class DialogTask(Task):
                 own.requires_grad_(False)
             familiarity = load_familiarity(heatmap, backbone)
             self.rules = rules_of(read_checkpoint(heatmap))
-        elif grounded or variant == "heatmap_video" or (variant is None and view not in (None, "difference")):
+        elif grounded or variant in INSTEAD or (variant is None and view not in (None, "difference")):
             asked = "grounded" if grounded else f"view {view}" if variant is None else f"variant {variant}"
             raise OptionError(f"{asked} without heatmap: give a checkpoint of stage 1 (--model.heatmap)")
-        if view is not None and variant != "heatmap_video" and (decoder or variant):
+        if view is not None and variant not in INSTEAD and (decoder or variant):
             scale = backbone.prompt_scale
             encoder = RegionAwareAnomalyEncoder(
                 backbone.hidden_size, view, channels, base, scale, parts, base_once, of, pool

@@ -1,19 +1,26 @@
 """T-VAU told of anomalies in other ways than the paper's: lines of the dialog table, not for use."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, cast
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool3d
 
+from tvau.backbones.base import Inputs, SeenOutput, VideoLVLM
 from tvau.backbones.huggingface import HuggingFaceLVLM
 from tvau.errors import DataError
 from tvau.heatmap_decoder import Maps
+from tvau.language import Target, count, trajectory
 from tvau.model import TVAU, Evidence
-from tvau.types import Batch, having
+from tvau.types import Batch, Turn, having
+from tvau.viz.marks import outline
 
-Variant = Literal["heatmap_video", "true_masks"]
+Variant = Literal["heatmap_video", "coordinates_as_text", "marks", "true_masks"]
+MARGIN = 1 / 24  # of the height of a frame
 
 
 class HeatmapVideo(TVAU):
@@ -32,11 +39,82 @@ class HeatmapVideo(TVAU):
     def tell(self, seen: Evidence, batch: Batch) -> Evidence:
         """The same with the visual tokens of the heatmap's frames as prompts."""
         gray = (self.enlarge(cast(Maps, seen.maps), batch).detach() * 255).round().to(torch.uint8)  # [B, T, H, W]
-        lvlm = cast(HuggingFaceLVLM, self.backbone)
-        inputs = lvlm.pixels(gray[:, :, None].expand(-1, -1, 3, -1, -1))
-        # `encode` may keep its passes on disk: heatmaps differ from run to run, no other run would read these again
-        tokens = lvlm.features(inputs)["pooler_output"]  # [B, N, D], or its parts as a list
-        return replace(seen, prompts=torch.cat(list(tokens)).reshape(len(gray), -1, lvlm.hidden_size))
+        frames = gray[:, :, None].expand(-1, -1, 3, -1, -1)
+        tokens = second_pass(self.backbone, frames)["pooler_output"]  # [B, N, D], or its parts as a list
+        return replace(seen, prompts=torch.cat(list(tokens)).reshape(len(gray), -1, self.backbone.hidden_size))
+
+
+class CoordinatesAsText(TVAU):
+    """What the map says as a sentence in front of the first question; no prompts, nothing but LoRA learns.
+
+    The sentence is made of the map's own track (`tvau.track`) and of how high it rises; a machine writes it, in words
+    and not in pixels, so that a language model can read it from the first step on.
+    """
+
+    def look(self, batch: Batch, dialogs: Sequence[Sequence[Turn]]) -> Evidence:
+        seen = self.glance(batch)  # the maps come before the words
+        return replace(seen, inputs=self.prepare(batch, dialogs, seen))
+
+    def prepare(self, batch: Batch, dialogs: Sequence[Sequence[Turn]], seen: Evidence | None = None) -> Inputs:
+        seen = seen or self.glance(batch)
+        told = [report(sure, way) for sure, way in zip(seen.peaks.sigmoid().tolist(), seen.ways, strict=True)]
+        return super().prepare(
+            batch,
+            [
+                [{**first, "question": f"{words} {first['question']}"}, *later]
+                for words, (first, *later) in zip(told, dialogs, strict=True)
+            ],
+        )
+
+
+def report(sure: float, way: tuple[str, str, str]) -> str:
+    """What a map shows, in a sentence or two: how probable an anomaly is, in tenths, and its way (`language.way`)."""
+    if not (tenths := round(10 * sure)):
+        return "The heatmap shows no anomaly."
+    return f"The heatmap shows an anomaly, {count(tenths)} of ten. {trajectory(Target('', '', (), *way))}"
+
+
+class Marks(TVAU):
+    """What is hot is outlined in the frames that the language model is shown; nothing but LoRA learns.
+
+    The marked frames pass the same frozen tower, so every clip costs a second vision pass. The maps are those of the
+    clip as it is.
+    """
+
+    def tell(self, seen: Evidence, batch: Batch) -> Evidence:
+        """The same with the visual tokens of the marked clip in the place of the clip's own."""
+        frames = outlined(batch["video"], self.enlarge(cast(Maps, seen.maps), batch))
+        return replace(seen, vision=replace(seen.vision, output=second_pass(self.backbone, frames)))
+
+
+def outlined(video: Tensor, heatmaps: Tensor) -> Tensor:
+    """Clips uint8 [B, T, 3, H, W] with a line around what is more probably abnormal than not.
+
+    The line keeps a distance of MARGIN: in small frames it would hide what it is to show.
+
+    Args:
+        video: clips as they are; they stay so.
+        heatmaps: [B, T, H, W] in [0, 1].
+    """
+    around = np.ones((2 * margin(video.shape[-2]) + 1,) * 2, np.uint8)
+    pictures = np.ascontiguousarray(video.flatten(0, 1).movedim(1, -1).cpu().numpy().copy())  # [B T, H, W, 3]
+    for picture, hot in zip(pictures, (heatmaps.flatten(0, 1) > 0.5).cpu().numpy(), strict=True):
+        outline(picture, cv2.dilate(hot.view(np.uint8), around).view(np.bool_))
+    return torch.from_numpy(pictures).movedim(-1, 1).unflatten(0, video.shape[:2]).to(video.device)
+
+
+def margin(height: int) -> int:
+    """Pixels between what is hot and the line around it, in frames of this height."""
+    return max(4, round(MARGIN * height))
+
+
+def second_pass(backbone: VideoLVLM, video: Tensor) -> SeenOutput:
+    """What the frozen tower makes of frames that depend on the maps, in the library's own form.
+
+    `encode` may keep its passes on disk: these differ from run to run, and no other run would read them again.
+    """
+    lvlm = cast(HuggingFaceLVLM, backbone)
+    return SeenOutput.of(lvlm.features(lvlm.pixels(video)))
 
 
 class TrueMasks(TVAU):
@@ -67,4 +145,8 @@ def mask_maps(mask: Tensor, grid: tuple[int, int, int], least: float = 0.01) -> 
     return Maps(torch.stack([-logit / 2, logit / 2], 2), logit)
 
 
-VARIANTS: dict[Variant | None, type[TVAU]] = {None: TVAU, "heatmap_video": HeatmapVideo, "true_masks": TrueMasks}
+VARIANTS: dict[Variant | None, type[TVAU]] = {
+    None: TVAU, "heatmap_video": HeatmapVideo, "coordinates_as_text": CoordinatesAsText, "marks": Marks,
+    "true_masks": TrueMasks,
+}  # fmt: skip
+INSTEAD: tuple[Variant, ...] = ("heatmap_video", "coordinates_as_text", "marks")  # of the region encoder; they need maps
