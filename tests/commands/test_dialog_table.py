@@ -33,6 +33,7 @@ LINE_OPTIONS: dict[str, dict[str, Any]] = {  # what a line changes, by its own m
     "without_region": {**HEATMAP, "parts": ["base", "global"]},
     "without_global": {**HEATMAP, "parts": ["base", "region"]},
     "numbers_a_step": {**HEATMAP, "parts": ["step"]}, "pooled_tokens": {**HEATMAP, "parts": ["tokens"]},
+    "evidence_together": {**HEATMAP, "parts": ["peak", "track", "step", "tokens"]},
     "dropout": {**HEATMAP, "lora_dropout": 0.1}, "larger_batches": HEATMAP,
     "evidence_in_sample": {**HEATMAP, "out_of_fold": False},
     "coordinates_as_text": {**HEATMAP, "variant": "coordinates_as_text"}, "marks": {**HEATMAP, "variant": "marks"},
@@ -102,7 +103,7 @@ def run(demo: Demo, line: str, command: str, *more: str) -> DialogTask:
 INSTEAD = ("heatmap_as_video", "coordinates_as_text", "marks")  # of the region encoder
 
 
-@pytest.mark.parametrize("line", ["without_region", "numbers_a_step", "pooled_tokens", *INSTEAD, "true_masks"])
+@pytest.mark.parametrize("line", ["without_region", "evidence_together", *INSTEAD, "true_masks"])
 def test_a_line_is_trained_and_tested(demo: Demo, line: str) -> None:
     run(demo, line, "fit")
     (last,) = (demo.folder / line).rglob("last.ckpt")

@@ -16,8 +16,9 @@ from tvau.language import ENVIRONMENT, FLOW, JUDGEMENT, TRAJECTORY, Target, judg
 from tvau.model import TVAU, Conversation
 from tvau.shipped import MODEL, path
 from tvau.tasks import DialogTask
+from tvau.tasks.answers import told
 from tvau.tasks.checkpoints import made_of, read_checkpoint
-from tvau.tasks.dialog import load, told
+from tvau.tasks.dialog import load
 from tvau.types import select
 
 

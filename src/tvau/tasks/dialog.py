@@ -13,24 +13,22 @@ from tvau.backbones import VideoLVLM
 from tvau.errors import CheckpointError, DataError, OptionError
 from tvau.familiarity import FOREIGN
 from tvau.judge import Judge
-from tvau.language import JUDGEMENT, NORMAL, Target, disagreements, placed, trajectory
+from tvau.language import JUDGEMENT
 from tvau.metrics import TextScores
 from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.motion import answer_rows
-from tvau.metrics.rows import RowMetric
 from tvau.model import TVAU, Conversation, Evidence
 from tvau.region_encoder import PARTS, Of, Part, RegionAwareAnomalyEncoder, View
+from tvau.tasks.answers import MAP_TASKS, JudgedClips, by_length, map_answers, sureness, told
 from tvau.tasks.base import OURS, Task
 from tvau.tasks.checkpoints import BEFORE, load_decoder, load_familiarity, load_fold_decoders, read_checkpoint, rules_of
 from tvau.tasks.maps import MapScores, frame_scores, shown, true_boxes
 from tvau.tasks.variants import INSTEAD, VARIANTS, Variant
-from tvau.types import Batch, Turn, having, select
-from tvau.verdict import yes_no
+from tvau.types import Batch, having
 from tvau.viz.cases import save_case
 from tvau.viz.report import Case
 
 MAP = "map"  # what the map says without a language model, among the methods of a test
-MAP_TASKS = ("judgement", "trajectory")  # to which it has something to say
 BARE = "Untrained: the LVLM as it comes. A score is the probability of its Yes against its No to the usual question."
 BESIDE = "Untrained: the LVLM as it comes, which does not see the heatmaps; they mark what normal video did not hold."
 
@@ -296,52 +294,6 @@ class DialogTask(Task):
         return {**shown(talk.evidence, batch, sure), "turns": [told(own) for own in talk.history]}
 
 
-class JudgedClips(RowMetric):
-    """What is known of the validation clips whose judgement is yes or no: peak, lean and 1 for yes, [n, 3]."""
-
-    rows: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_rows("rows", 3, dtype=torch.float32)
-
-    def update(self, batch: Batch, peaks: Tensor, leans: Tensor) -> None:
-        """Adds clips; those whose first answer is neither are left out."""
-        words = [yes_no(turns[0]["answer"]) for turns in batch["turns"]]
-        yes = peaks.new_tensor([word == "yes" for word in words])
-        read = torch.tensor([bool(word) for word in words], device=peaks.device)
-        self.rows.append(torch.stack([peaks.float(), leans.to(peaks).float(), yes.float()], 1)[read])
-
-    def compute(self) -> Tensor:
-        """All rows."""
-        return self.all_rows("rows")
-
-
-def sureness(talk: Conversation) -> list[dict[str, float]]:
-    """For each clip how sure its judgement was, by the names of the scores in `test.json`; {} where it gave none."""
-    if talk.leans is None or talk.verdicts is None:
-        return [{} for _ in talk.history]
-    pairs = zip(talk.verdicts.tolist(), talk.leans.tolist(), strict=True)
-    return [{"yes_no_auc": verdict, "yes_logit_auc": lean} for verdict, lean in pairs]
-
-
-def told(history: Sequence[tuple[str, str]]) -> list[Turn]:
-    """(question, answer) of a dialog as turns; one that disagrees with those before it says in what."""
-    turns: list[Turn] = []
-    for at, (question, answer) in enumerate(history):
-        turns.append({"task": "", "question": question, "answer": answer})
-        if new := disagreements(history[: at + 1])[len(disagreements(history[:at])) :]:
-            turns[-1]["disagrees"] = new
-    return turns
-
-
-def map_answers(turns: Sequence[Turn], verdict: float, way: tuple[str, str, str]) -> list[str]:
-    """What the map alone answers, without a language model: yes or no by its peak, and the way of its track."""
-    there = placed("Yes, at the center.", *way)
-    words = {"judgement": there if verdict > 0 else NORMAL, "trajectory": trajectory(Target("", "", (), *way))}
-    return [words[turn["task"]] for turn in turns]
-
-
 def load(checkpoint: str, backbone: VideoLVLM) -> TVAU:
     """A trained T-VAU from a checkpoint of stage 2, ready to look and to speak.
 
@@ -357,13 +309,3 @@ def load(checkpoint: str, backbone: VideoLVLM) -> TVAU:
     task.on_load_checkpoint(stored)
     task.load_state_dict(stored["state_dict"], strict=False)
     return task.model.eval()
-
-
-def by_length(batch: Batch) -> list[Batch]:
-    """The batch in parts whose dialogs have equally many turns; clips without turns are left out."""
-    lengths = sorted({len(turns) for turns in batch["turns"]} - {0})
-    parts = []
-    for length in lengths:
-        rows = [i for i, turns in enumerate(batch["turns"]) if len(turns) == length]
-        parts.append(select(batch, rows))
-    return parts
