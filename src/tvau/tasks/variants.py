@@ -90,22 +90,19 @@ class Marks(TVAU):
 def outlined(video: Tensor, heatmaps: Tensor) -> Tensor:
     """Clips uint8 [B, T, 3, H, W] with a line around what is more probably abnormal than not.
 
-    The line keeps a distance of MARGIN: in small frames it would hide what it is to show.
+    The line keeps a distance of MARGIN: in small frames it would hide what it is to show. At the edge of the picture
+    there is none.
 
     Args:
         video: clips as they are; they stay so.
         heatmaps: [B, T, H, W] in [0, 1].
     """
-    around = np.ones((2 * margin(video.shape[-2]) + 1,) * 2, np.uint8)
+    away = max(4, round(MARGIN * video.shape[-2]))  # pixels
     pictures = np.ascontiguousarray(video.flatten(0, 1).movedim(1, -1).cpu().numpy().copy())  # [B T, H, W, 3]
     for picture, hot in zip(pictures, (heatmaps.flatten(0, 1) > 0.5).cpu().numpy(), strict=True):
-        outline(picture, cv2.dilate(hot.view(np.uint8), around).view(np.bool_))
+        grown = cv2.dilate(np.pad(hot, away).view(np.uint8), np.ones((2 * away + 1,) * 2, np.uint8))
+        outline(picture, grown.view(np.bool_), (-away, -away))
     return torch.from_numpy(pictures).movedim(-1, 1).unflatten(0, video.shape[:2]).to(video.device)
-
-
-def margin(height: int) -> int:
-    """Pixels between what is hot and the line around it, in frames of this height."""
-    return max(4, round(MARGIN * height))
 
 
 def second_pass(backbone: VideoLVLM, video: Tensor) -> SeenOutput:
