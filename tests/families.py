@@ -193,6 +193,45 @@ def qwen3_5_moe() -> Any:
     return qwen3_5("Qwen3_5Moe", shared_expert_intermediate_size=32, **EXPERTS)
 
 
+def omni(model: str, patch: int, text_config: dict[str, Any], vision: dict[str, Any]) -> Any:
+    """Processor of a Qwen-Omni whose classes begin with `model`, and the configuration of its thinker."""
+    names = {
+        "image_token": "<|IMAGE|>", "audio_token": "<|AUDIO|>", "video_token": "<|VIDEO|>",
+        "vision_bos_token": "<|vision_bos|>", "vision_eos_token": "<|vision_eos|>",
+        "audio_bos_token": "<|audio_bos|>", "audio_eos_token": "<|audio_eos|>",
+    }  # fmt: skip
+    tokenizer = bpe(["<|im_start|>"], "<|im_end|>", **names)
+    cut: dict[str, Any] = {"patch_size": patch, "temporal_patch_size": 2, "merge_size": 2, **PIXELS}
+    processor = getattr(hf, f"{model}Processor")(
+        image_processor=hf.Qwen2VLImageProcessor(**cut), video_processor=hf.Qwen2VLVideoProcessor(**cut),
+        feature_extractor=hf.WhisperFeatureExtractor(feature_size=16), tokenizer=tokenizer,
+        chat_template=CHATML.replace("VIDEO", "<|vision_bos|><|VIDEO|><|vision_eos|>").replace("THINK", "false"),
+    )  # fmt: skip
+    base = getattr(hf, f"{model}ThinkerConfig")
+    kinds = {key: sub.model_type for key, sub in base.sub_configs_defaults.items()}
+    ids = {"vision_start": "<|vision_bos|>", "audio_start": "<|audio_bos|>", "image": "<|IMAGE|>",
+           "audio": "<|AUDIO|>", "video": "<|VIDEO|>"}  # fmt: skip
+    config = base(
+        text_config={**text(tokenizer, kinds["text_config"]), "rope_parameters": dict(MROPE), **text_config},
+        vision_config={"depth": 3, "num_heads": 4, "patch_size": patch, "hidden_size": 32, "intermediate_size": 64,
+                       "out_hidden_size": WIDTH, **vision},
+        audio_config={"num_mel_bins": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 32,
+                      "d_model": 16, "output_dim": WIDTH},
+        **{f"{name}_token_id": number(tokenizer, word) for name, word in ids.items()},
+    )  # fmt: skip
+    return processor, config
+
+
+def qwen2_5_omni() -> Any:
+    return omni("Qwen2_5Omni", 8, {}, {"window_size": 32, "fullatt_block_indexes": [1]})
+
+
+def qwen3_omni() -> Any:
+    rope = {**MROPE, "mrope_interleaved": True}
+    vision = {"num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1]}
+    return omni("Qwen3OmniMoe", 16, {"head_dim": 16, "rope_parameters": rope, **EXPERTS}, vision)
+
+
 # ---- GLM ----
 
 GLM = ("[gMASK]", "<sop>", "<|user|>", "<|assistant|>", "<|begin_of_image|>", "<|end_of_image|>",
@@ -397,6 +436,8 @@ FAMILIES = {
     # of the recurrent layer qkv, z, out, gate, up, down
     "qwen3_5": Family(backbones.Qwen35, qwen3_5, (64, 96), (2, 16), maps=13),
     "qwen3_5_moe": Family(backbones.Qwen35MoE, qwen3_5_moe, (64, 96), (2, 16), maps=13),
+    "qwen2_5_omni_thinker": Family(backbones.Qwen25Omni, qwen2_5_omni, (64, 96), (2, 8)),
+    "qwen3_omni_moe_thinker": Family(backbones.Qwen3Omni, qwen3_omni, (64, 96), (2, 16), maps=8),
     "glm4v": Family(backbones.GLM41V, glm4v, (32, 48), (2, 8), maps=12),  # gate and up are one
     "glm4v_moe": Family(backbones.GLM45V, glm4v_moe, (32, 48), (2, 8)),
     "glm46v": Family(backbones.GLM46V, glm46v, (32, 48), (2, 8), maps=12),

@@ -47,9 +47,17 @@ class Cost:
     dialog: float
 
 
+def without_weights(config: PreTrainedConfig) -> PreTrainedModel:
+    """A configuration's model in meta tensors, to be counted on."""
+    with torch.device("meta"):
+        model: PreTrainedModel = AutoModelForImageTextToText.from_config(config)
+    return model
+
+
 def cost(
-    preset: dict[str, Any], config: PreTrainedConfig, frame: tuple[int, int], clips: int = 1, dialog: int = DIALOG
-) -> Cost:
+    preset: dict[str, Any], config: PreTrainedConfig, frame: tuple[int, int], clips: int = 1, dialog: int = DIALOG,
+    model: PreTrainedModel | None = None,
+) -> Cost:  # fmt: skip
     """Costs of a preset's arguments on a checkpoint's configuration.
 
     Args:
@@ -58,14 +66,14 @@ def cost(
         frame: (height, width) where both leave it open.
         clips: in a batch.
         dialog: tokens of the questions and answers of a clip.
+        model: `without_weights(config)`, which takes a second to make; None: it is made.
     """
     adapter = adapter_for(config, preset["checkpoint"])
     size = preset.get("size") or adapter.native_size(config) or frame
     frames = preset.get("frames", 16)
     grid = adapter.patches(config, frames, *size)
     blocks = preset.get("blocks") or list(relative(config.vision_config.num_hidden_layers))
-    with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(config)
+    model = model or without_weights(config)
     text, one = config.get_text_config(), BYTES[preset.get("dtype", "bfloat16")]
     times, tokens = grid[0], adapter.visual_tokens(config, grid)
     width, hidden = adapter.vision_width(config), text.hidden_size

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from transformers import PreTrainedConfig
 
 from tvau.backbones.families import adapter_for
-from tvau.costs import Cost, cost
+from tvau.costs import cost, without_weights
 from tvau.errors import BackboneError, OptionError
 
 STEP = 8  # clips of a step of the optimizer, as in the demo's configs
@@ -62,25 +63,22 @@ def propose(
     start = Proposal(size or frame_size(preset, config), str(preset.get("dtype", "bfloat16")) if gpu else "float32")
     if start.dtype == "auto":
         start = replace(start, dtype="bfloat16")
-    least = 0.0
-    for bits in BITS if gpu else BITS[:1]:
-        for checkpointing in (False, True):
-            found = replace(start, bits=bits, checkpointing=checkpointing)
-            fits = {}
-            for stage in ("heatmap", "dialog"):
-                needed = {clips: getattr(_cost(preset, config, found, clips), stage) for clips in (8, 4, 2, 1)}
-                fits[stage] = next((clips for clips, each in needed.items() if each <= FILLED * memory), 0)
-                least = max(least if stage == "dialog" else 0.0, needed[1])
-            if all(fits.values()):
-                return replace(found, heatmap=fits["heatmap"], dialog=fits["dialog"])
+    model, least = without_weights(config), 0.0
+    for bits, checkpointing in product(BITS if gpu else BITS[:1], (False, True)):
+        found = replace(start, bits=bits, checkpointing=checkpointing)
+        given = {**preset, **found.backbone(), "size": found.size}
+        costs = {clips: cost(given, config, found.size, clips, model=model) for clips in (8, 4, 2, 1)}
+        fits = {
+            stage: next((clips for clips, each in costs.items() if getattr(each, stage) <= FILLED * memory), 0)
+            for stage in ("heatmap", "dialog")
+        }
+        if all(fits.values()):
+            return replace(found, **fits)
+        least = max(costs[1].heatmap, costs[1].dialog)
     raise OptionError(
         f"a clip of {start.size[0]}x{start.size[1]} pixels needs about {least / FILLED / 1e9:.0f} GB, this machine has "
         f"{memory / 1e9:.0f}: choose a smaller LVLM (tvau backbones), or smaller frames"
     )
-
-
-def _cost(preset: Mapping[str, Any], config: PreTrainedConfig, found: Proposal, clips: int) -> Cost:
-    return cost({**preset, **found.backbone(), "size": found.size}, config, found.size, clips)
 
 
 def frame_size(preset: Mapping[str, Any], config: PreTrainedConfig) -> tuple[int, int]:

@@ -1,8 +1,10 @@
 """Every family keeps the contract."""
 
 from dataclasses import replace
+from typing import ClassVar
 
 from contract import Contract
+from contract.checks import FPS
 from families import FAMILIES, internvl3_5
 
 
@@ -28,6 +30,16 @@ class TestQwen35(Contract):
 
 class TestQwen35MoE(Contract):
     family = FAMILIES["qwen3_5_moe"]
+
+
+class TestQwen25Omni(Contract):
+    family = FAMILIES["qwen2_5_omni_thinker"]
+    told: ClassVar = {"fps": FPS, "do_resize": False}  # its processor has a least size of its own
+
+
+class TestQwen3Omni(Contract):
+    family = FAMILIES["qwen3_omni_moe_thinker"]
+    told: ClassVar = {"fps": FPS, "do_resize": False}  # its processor has a least size of its own
 
 
 class TestGLM41V(Contract):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
@@ -50,6 +51,25 @@ def test_a_checkpoints_model_type_picks_its_adapter(family: str, tmp_path: Path)
     lvlm = load(str(write(FAMILIES[family], tmp_path)))
     assert type(lvlm) is FAMILIES[family].adapter
     assert lvlm.name == f"{family}:64x{4 if family == 'gemma4' else 2}"
+
+
+@pytest.mark.parametrize(("family", "whole"), [("qwen2_5_omni_thinker", "qwen2_5_omni"),
+                                               ("qwen3_omni_moe_thinker", "qwen3_omni_moe")])  # fmt: skip
+def test_of_a_whole_omni_model_the_thinker_is_read(family: str, whole: str, tmp_path: Path) -> None:
+    thinker = opened(write(FAMILIES[family], tmp_path))
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": whole, "thinker_config": config}))
+    names = {"model.language_model.": "model.", "model.visual.": "visual.", "model.audio_tower.": "audio_tower."}
+    weights = {"talker.codec_head.weight": torch.zeros(2)}
+    for name, weight in load_file(tmp_path / "model.safetensors").items():  # as the releases name them
+        own = name.removeprefix("thinker.")
+        part = next((part for part in names if own.startswith(part)), "")
+        weights[f"thinker.{names.get(part, '')}{own.removeprefix(part)}"] = weight
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    read = opened(tmp_path)
+    assert type(read) is FAMILIES[family].adapter
+    assert read.lm.config.model_type == family
+    assert all(torch.equal(own, read.lm.state_dict()[name]) for name, own in thinker.lm.state_dict().items())
 
 
 @pytest.mark.parametrize(

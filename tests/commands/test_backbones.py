@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,15 @@ def test_a_preset_fits_the_published_configuration(name: str) -> None:
     assert adapter.native_size(config) in (None, tuple(given["size"]))
     grid = adapter.patches(config, given["frames"], *given["size"])
     assert adapter.visual_tokens(config, grid) + 600 < context(config)  # beside prompts and a dialog
+
+
+def test_the_page_says_of_every_preset_whether_its_sizes_are_confirmed() -> None:
+    page = (ROOT / "docs" / "train" / "lvlms.md").read_text()
+    table = page.partition("| family | sizes of the presets |")[2].partition("\n\n")[0]
+    parts = [part for row in table.splitlines()[2:] for part in row.split(" | ")[1].split(";")]
+    said = {name: "not: " not in part for part in parts for name in re.findall(r"`(\w+)`", part)}
+    assert said == {name: "sizes" in PUBLISHED[preset(name)["checkpoint"]].get("confirmed", "") for name in PRESETS}
+    assert all(re.search(r"confirmed|not: \w+", part) for part in parts)
 
 
 def test_the_papers_blocks_are_those_of_qwen() -> None:

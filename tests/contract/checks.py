@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -32,6 +32,7 @@ class Checks:
 
     family: Family
     frames = 4
+    told: ClassVar[dict[str, Any]] = {}  # what the library has to be told beside
     rounding = ROUNDING  # where the library's positions are others, since it counts padding
 
     @pytest.fixture(scope="class")
@@ -66,7 +67,8 @@ class Checks:
         ]
         about = {"total_num_frames": self.frames, "fps": FPS, "frames_indices": list(range(self.frames)),
                  "duration": self.frames / FPS}  # fmt: skip
-        options = {"do_sample_frames": False, "video_metadata": [about] * len(questions), "padding": True}
+        options = {"do_sample_frames": False, "video_metadata": [about] * len(questions), "padding": True,
+                   **self.told}  # fmt: skip
         made: Any = lvlm.tokens.processor.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
             processor_kwargs={**options, "padding_side": "left"}, **lvlm.template,

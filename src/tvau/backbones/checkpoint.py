@@ -36,7 +36,7 @@ HUB = ("cache_dir", "local_files_only", "revision", "subfolder", "token")  # opt
 
 
 def read_config(checkpoint: str, options: Mapping[str, Any]) -> PreTrainedConfig:
-    """The configuration of a hub id or folder.
+    """The configuration of a hub id or folder; of an omni model that of its thinker, which sees, reads and writes.
 
     Raises:
         BackboneError: no such checkpoint, one that transformers does not know, or options that would run its code.
@@ -57,12 +57,13 @@ def read_config(checkpoint: str, options: Mapping[str, Any]) -> PreTrainedConfig
             f"within {PATIENCE} s. Check the network, or download it elsewhere and give the folder"
         )
     try:
-        return AutoConfig.from_pretrained(checkpoint, **_hub(checkpoint, options))
+        config = AutoConfig.from_pretrained(checkpoint, **_hub(checkpoint, options))
     except (OSError, ValueError) as error:
         raise BackboneError(
             f"{absent}: {looked}; check the name and the network, or download it and give the folder "
             f"({_first_line(error)})"
         ) from error
+    return getattr(config, "thinker_config", config)
 
 
 def read_processor(checkpoint: str, options: Mapping[str, Any]) -> ProcessorMixin:
@@ -109,6 +110,8 @@ def read_model(
                 if seeded:
                     torch.manual_seed(random_weights)
                 return AutoModelForImageTextToText.from_config(config, dtype=given or torch.float32, **common)
+        if config.model_type.endswith("_thinker"):  # the library's loader would take the whole omni model's
+            common["config"] = config
         if bits is not None:
             common["quantization_config"] = _quantization(config, dtype, bits)
             if torch.cuda.is_available():  # else all processes of a machine would load theirs on its first card

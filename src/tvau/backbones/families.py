@@ -12,6 +12,7 @@ from tvau.backbones.glm import GLM41V, GLM45V, GLM46V
 from tvau.backbones.huggingface import HuggingFaceLVLM
 from tvau.backbones.internvl import InternVL
 from tvau.backbones.llava import LlavaNextVideo, LlavaOneVision, VideoLlava
+from tvau.backbones.omni import Qwen3Omni, Qwen25Omni
 from tvau.backbones.qwen import Qwen2VL, Qwen3VL, Qwen3VLMoE, Qwen25VL, Qwen35, Qwen35MoE
 from tvau.backbones.smolvlm import SmolVLM
 from tvau.backbones.videollama import VideoLlama3
@@ -19,8 +20,8 @@ from tvau.errors import BackboneError
 from tvau.shipped import found
 
 FAMILIES: tuple[type[HuggingFaceLVLM], ...] = (
-    Qwen2VL, Qwen25VL, Qwen3VL, Qwen3VLMoE, Qwen35, Qwen35MoE, GLM41V, GLM45V, GLM46V, LlavaOneVision, LlavaNextVideo,
-    VideoLlava, VideoLlama3, InternVL, SmolVLM, Gemma4,
+    Qwen2VL, Qwen25VL, Qwen3VL, Qwen3VLMoE, Qwen35, Qwen35MoE, Qwen25Omni, Qwen3Omni, GLM41V, GLM45V, GLM46V,
+    LlavaOneVision, LlavaNextVideo, VideoLlava, VideoLlama3, InternVL, SmolVLM, Gemma4,
 )  # fmt: skip
 
 
