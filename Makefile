@@ -139,16 +139,16 @@ format: $(READY) ## Repair what lint can repair by itself
 docs: $(READY) ## Build the documentation into site/; a broken link fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# The whole is the same commands without SMALL and FEW: all clips, all lines, more epochs (hours; a GPU is used where there is one).
+# The whole is the same commands without SMALL and FEW: all clips, all lines (hours; a GPU is used where there is one).
 # 240 steps: with 80 the order of the lines is another
 SMALL := --jobs 2 --out runs/bench --set trainer.max_epochs=6 trainer.check_val_every_n_epoch=6 'data.limit={training: 160, validation: 28}'
 # 24 of the 60 videos of a split, evenly spaced, hold every kind; 26 would hold four of seven
 FEW := --jobs 2 --out runs/bench --set trainer.max_epochs=2 'data.limit={training: 160, in_distribution: 24, open_set: 24, unseen_scenes: 24, weather: 24, subtle: 24, novel: 24}'
 
-bench: $(READY) ## The benchmark in a size for 2 cores: all lines of localization, the main ones of the dialog, three seeds (an hour)
+bench: $(READY) ## The benchmark in a size for 2 cores: the main lines of both tables, three seeds (more than an hour)
 	$(TVAU) synth data/benchmark --set benchmark
-	$(TVAU) table configs/tables/localization $(SMALL)
-	$(TVAU) table configs/tables/dialog --lines untuned,lora_only,tvau,true_masks $(FEW)
+	$(TVAU) table configs/tables/localization --lines ahd,recommended,block_6,no_text,neighbours,attention,probe_tower,probe_language,asked $(SMALL)
+	$(TVAU) table configs/tables/dialog --lines untuned,lora_only,tvau,grounded,true_masks $(FEW)
 
 ped2: $(READY) ## UCSD Ped2: eight clips, leave-videos-out, three conditions, three seeds (after bench; needs the data)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ped2.py --seeds 0 1 2 --synthetic 'runs/bench/localization/recommended/{seed}/last.ckpt' $(ARGS)
