@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -290,37 +290,42 @@ NAMES = {
     "decoder_alone": "step of the decoder alone", "heatmap_cached": "stage 1, kept passes", "heatmap": "stage 1",
     "peft": "step of peft's LoRA, library's loss", "dialog": "stage 2",
 }  # fmt: skip
-GROUPS = (("library", "through_tvau", "with_modules", "base_once", "pooled"), ("decoder_alone", "heatmap_cached"),
-          ("peft", "dialog"))  # fmt: skip
+GROUPS = {
+    "answers": ("library", "through_tvau", "with_modules", "base_once", "pooled"),
+    "heatmap": ("decoder_alone", "heatmap_cached"), "dialog": ("peft", "dialog"),
+}  # fmt: skip
 COMPUTED = {"with_modules": "predict", "heatmap": "heatmap", "dialog": "dialog"}
 
 
-def measured(bench: Bench, rounds: int) -> dict[str, dict[str, float]]:
+def measured(
+    bench: Bench, rounds: int, groups: Sequence[str] = tuple(GROUPS), memory: bool = True
+) -> dict[str, dict[str, float]]:
     """{work: {"seconds": ..., "over": ..., "bytes": ..., "bytes over": ...}}; "over" the first of its group."""
     found: dict[str, dict[str, float]] = {}
-    for works in GROUPS:
+    for works in map(GROUPS.__getitem__, groups):
         times: dict[str, list[float]] = {work: [] for work in works}
         for work in works:
             bench.seconds(work)  # warm up
         for _ in range(rounds):
             for work in works:
                 times[work].append(bench.seconds(work))
-        bytes_ = {work: bench.peak(work) for work in works}
         for work in works:
             ratios = [t / first for t, first in zip(times[work], times[works[0]], strict=True)]
-            found[work] = {
-                "seconds": statistics.median(times[work]), "over": statistics.median(ratios), "bytes": bytes_[work],
-                "bytes over": bytes_[work] / bytes_[works[0]],
-            }  # fmt: skip
+            found[work] = {"seconds": statistics.median(times[work]), "over": statistics.median(ratios)}
+        if not memory:
+            continue
+        bytes_ = {work: bench.peak(work) for work in works}
+        for work in works:
+            found[work] |= {"bytes": bytes_[work], "bytes over": bytes_[work] / bytes_[works[0]]}
         if "heatmap_cached" in works:
             bench.lvlm.cache = None
             found["heatmap"] = {"bytes": bench.peak("heatmap")}
     return found
 
 
-def table(bench: Bench, rounds: int) -> None:
+def table(bench: Bench, rounds: int, groups: Sequence[str], memory: bool) -> None:
     """Measures one clip and prints its table."""
-    found, computed, lvlm = measured(bench, rounds), bench.computed(), bench.lvlm
+    found, computed, lvlm = measured(bench, rounds, groups, memory), bench.computed(), bench.lvlm
     visual = lvlm.visual_tokens(lvlm.lm.config, bench.grid)
     prompts = [encoder.prompts(bench.grid[0]) for encoder in bench.encoders]
     parameters = sum(p.numel() for n, p in lvlm.named_parameters() if "lora_" not in n)
@@ -333,9 +338,10 @@ def table(bench: Bench, rounds: int) -> None:
           "computed GB |\n|---|--:|--:|--:|--:|--:|")  # fmt: skip
     for work, row in found.items():
         times = f"{row['seconds']:.2f} | {row['over']:.3f}" if "seconds" in row else " | "
+        held = f"{row['bytes'] / 1e9:.2f}" if "bytes" in row else ""
         share = f"{row['bytes over']:.3f}" if "bytes over" in row else ""
         by_formula = f"{getattr(computed, COMPUTED[work]) / 1e9:.2f}" if work in COMPUTED else ""
-        print(f"| {NAMES[work]} | {times} | {row['bytes'] / 1e9:.2f} | {share} | {by_formula} |")
+        print(f"| {NAMES[work]} | {times} | {held} | {share} | {by_formula} |")
     print(flush=True)
 
 
@@ -347,9 +353,11 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--words", type=int, default=24, help="tokens of the answer")
+    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
+    parser.add_argument("--no-memory", dest="memory", action="store_false", help="times alone")
     args = parser.parse_args()
     for clip in [args.clip] if args.clip else ["preset", "small"]:
-        table(Bench(args.size, clip, args.device, args.words), args.rounds)
+        table(Bench(args.size, clip, args.device, args.words), args.rounds, args.groups, args.memory)
 
 
 if __name__ == "__main__":

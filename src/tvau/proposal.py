@@ -73,7 +73,7 @@ def propose(
             for stage in ("heatmap", "dialog")
         }
         if all(fits.values()):
-            return replace(found, **fits)
+            return replace(found, heatmap=fits["heatmap"], dialog=fits["dialog"])
         least = max(costs[1].heatmap, costs[1].dialog)
     raise OptionError(
         f"a clip of {start.size[0]}x{start.size[1]} pixels needs about {least / FILLED / 1e9:.0f} GB, this machine has "
