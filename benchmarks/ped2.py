@@ -68,20 +68,24 @@ CONDITIONS = {
 
 
 def digest(path: Path) -> str:
-    """Of a file; of a preset that names a checkpoint folder, also of its weights."""
+    """Of a file; of a config or preset that names a checkpoint folder, also of its weights."""
     total = sha256(path.read_bytes())
     if path.suffix == ".yaml":
-        folder = Path(str(yaml.safe_load(path.read_text()).get("init_args", {}).get("checkpoint", path)))
+        named = yaml.safe_load(path.read_text())
+        preset = named["model"]["init_args"]["backbone"] if "model" in named else named
+        folder = Path(str(preset.get("init_args", {}).get("checkpoint", path)))
         for weights in sorted(folder.glob("*.safetensors")):
             total.update(weights.read_bytes())
     return total.hexdigest()
 
 
 def cases(module: Any, dataset: Any) -> dict[str, NDArray[Any]]:
-    """Of each clip of a test split the middle one of its abnormal frames: picture, mask and heatmap."""
+    """Of each abnormal clip of a split the middle one of its abnormal frames: picture, mask and heatmap."""
     kept: dict[str, NDArray[Any]] = {}
     for name, truth in dataset.truths.items():
         own = [clip for clip in dataset.clips if clip.name == name]
+        if not any(clip.abnormal for clip in own):
+            continue
         abnormal = np.flatnonzero(truth.labels(own[-1].frames[-1] + 1))
         frame = int(abnormal[len(abnormal) // 2])
         clip = next(clip for clip in own if frame in clip.frames)
@@ -93,6 +97,11 @@ def cases(module: Any, dataset: Any) -> dict[str, NDArray[Any]]:
     return kept
 
 
+def baselines(args: argparse.Namespace) -> tuple[str, int]:
+    """The condition and seed beside which the methods without learning are scored: they are the same everywhere."""
+    return next((key for key in args.conditions if CONDITIONS[key].tuned), ""), args.seeds[0]
+
+
 def run(args: argparse.Namespace, key: str, seed: int, fold: int) -> Path:
     """Trains and tests one fold, as far as it is not done; returns the file of its scores."""
     condition, folder = CONDITIONS[key], args.out / key / f"seed{seed}" / f"fold{fold}"
@@ -102,15 +111,16 @@ def run(args: argparse.Namespace, key: str, seed: int, fold: int) -> Path:
                               "configs/tables/localization), or name another by --synthetic")  # fmt: skip
     words = [
         f"--config={CONFIG}", f"--seed_everything={seed}", f"--data.seed={seed}", f"--data.fold={fold}",
-        f"--data.root={args.root}", f"--model.backbone={args.backbone}",
-        *([f"--model.backbone.cache={args.cache}"] if args.cache else []), f"--trainer.default_root_dir={folder}",
-        "--model.bootstrap=0", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false",
-        *(f"--{option}" for option in args.set),
+        f"--data.root={args.root}", *([f"--model.backbone={args.backbone}"] if args.backbone else []),
+        f"--model.backbone.cache={args.cache or 'null'}", f"--trainer.default_root_dir={folder}",
+        f"--data.test_splits=[{args.split}]", "--model.bootstrap=0",
+        "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false",
+        *([] if (key, seed) == baselines(args) else ["--model.baselines=[]"]), *(f"--{option}" for option in args.set),
     ]  # fmt: skip
     last = start if start and not condition.tuned else folder / "checkpoints" / "last.ckpt"
     if condition.tuned and start is not None:
         words.append(f"--model.start={start}")
-    digests = [digest(path) for path in (CONFIG, Path(args.backbone), *([start] if start else []))]
+    digests = [digest(Path(path)) for path in (CONFIG, args.backbone, start) if path]
     used = [word for word in words if "cache" not in word]
     settings = json.dumps({"words": used, "digests": digests}, indent=1)
     noted, scores = folder / "settings.json", folder / "scores.npz"
@@ -125,7 +135,7 @@ def run(args: argparse.Namespace, key: str, seed: int, fold: int) -> Path:
             tvau(["fit", *words, *([f"--ckpt_path={last}"] if last.is_file() else [])])
         cli = tvau(["test", *words, f"--ckpt_path={last}"])
         own = {name.partition("/")[2]: part for name, part in cli.model.scores.items()}
-        save_scores(scores, own, cases(cli.model, cli.datamodule.splits["test"]))
+        save_scores(scores, own, cases(cli.model, cli.datamodule.splits[args.split]))
     return scores
 
 
@@ -195,11 +205,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--conditions", nargs="+", default=[*CONDITIONS], choices=[*CONDITIONS])
     parser.add_argument("--folds", type=int, nargs="+", help="only these, to try; the table needs all")
+    parser.add_argument("--split", default="test", choices=["test", "validation"],
+                        help="validation: to choose settings by, with an --out of its own")  # fmt: skip
     parser.add_argument("--root", default="../shared/data/ucsd_ped2", help="folder of UCSD Ped2")
     parser.add_argument("--out", type=Path, default=Path("runs/ped2"))
-    parser.add_argument("--synthetic", default="runs/tables/localization/ahd/{seed}/last.ckpt", help="stage 1, by seed")
-    parser.add_argument("--backbone", default="backbones/nano.yaml", help="preset of the LVLM")
-    parser.add_argument("--cache", default="runs/ped2/cache", help="of vision passes, 3 GB with nano; '' for none")
+    parser.add_argument("--synthetic", default="runs/tables/localization/recommended/{seed}/last.ckpt",
+                        help="stage 1, by seed")  # fmt: skip
+    parser.add_argument("--backbone", help="preset of another LVLM than the config's")
+    parser.add_argument("--cache", default="runs/ped2/cache", help="of vision passes, 0.2 GB with nano; '' for none")
     parser.add_argument("--set", nargs="*", default=[], help="options of tvau, such as trainer.max_epochs=1")
     args = parser.parse_args()
     sys.argv[1:] = []  # LightningCLI looks there, too

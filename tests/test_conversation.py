@@ -295,6 +295,6 @@ def test_checkpoints_of_both_stages_name_their_lvlm(checkpoint: Path, tmp_path: 
     pictures = np.random.default_rng(0).integers(0, 256, (16, 32, 64, 3), dtype=np.uint8)
     talks = [tvau.load(path).open(pictures, size="source", quiet=True) for path in (first, second)]
     assert (talks[0].scores == talks[1].scores).all()
-    with pytest.raises(OptionError, match="stage 1 speaks no words"):
+    with pytest.raises(OptionError, match="speaks no words"):
         talks[0].ask(JUDGE)
     assert isinstance(talks[1].ask(JUDGE), str)

@@ -65,6 +65,8 @@ class TVAU(nn.Module):
         grounded: evidence opens the answers, see `Conversation`. Ours, not the paper's; needs the judge.
         folds: decoders that have not seen a part of the training each, see `tvau.data.parts`. In training mode they
             draw the maps of that part, so that language is learned from maps no better than those of new clips.
+        every: the tower looks at every so many-th frame of a clip where nothing is said, and heatmaps lie over all of
+            them. Choose it so that things move as far from frame to frame as in the video that the tower learned from.
     """
 
     text: Tensor
@@ -79,8 +81,10 @@ class TVAU(nn.Module):
         judge: Judge | None = None,
         grounded: bool = False,
         folds: Sequence[AnomalyHeatmapDecoder] = (),
+        every: int = 1,
     ) -> None:
         super().__init__()
+        self.every = every
         self.folds = nn.ModuleList(folds) if folds else None
         self.backbone, self.decoder, self.encoder, self.familiarity = backbone, decoder, encoder, familiarity
         self.judge, self.grounded = judge, grounded
@@ -125,7 +129,7 @@ class TVAU(nn.Module):
 
     def glance(self, batch: Batch) -> Evidence:
         """What one pass shows where no word is read or said; the language model may be muted."""
-        return self.evidence({"video": batch["video"]}, batch)
+        return self.evidence({"video": batch["video"][:, :: self.every]}, batch)
 
     def evidence(self, inputs: Inputs, batch: Batch) -> Evidence:
         """What tower and decoder see of clips, and the anomaly prompts."""

@@ -1,6 +1,8 @@
 """`tvau learn` as it is typed, and what takes its model."""
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,36 @@ def test_more_is_learned_beside_what_is_known(demo: Demo) -> None:
     assert after.windows > before.windows
     assert after.seconds > before.seconds
     assert after.bank.shape == before.bank.shape
+
+
+def test_chat_shows_its_events_and_says_that_it_has_no_words(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Is there any anomaly in the video?\n/save chat/all\n"))
+    demo.main("chat", "normal/v0.mp4", "--ckpt=model")
+    said = capfd.readouterr().out
+    assert " event" in said
+    assert "speaks no words" in " ".join(said.split())
+    assert (demo.folder / "chat" / "all" / "summary.json").is_file()  # the error ended nothing
+
+
+def test_watch_raises_alerts_without_a_sentence(demo: Demo, capfd: pytest.CaptureFixture[str]) -> None:
+    demo.main("watch", "normal/v0.mp4", "--ckpt=model", "--out=alerts", "--rate=25", "--hop=4", "--on=0", "--off=0")
+    begins, ends = [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith("{")]
+    scores = tvau.load(demo.folder / "model").open(str(demo.folder / "normal" / "v0.mp4"), quiet=True).scores
+    assert ends["peak"] == pytest.approx(scores.max(), abs=1e-3)
+    assert not begins["says"]
+
+
+def test_the_page_shows_it_and_says_that_it_has_no_words(demo: Demo) -> None:
+    gradio = pytest.importorskip("gradio")
+    from tvau.ui.page import answer, page
+
+    blocks = page(tvau.load(demo.folder / "model"), [demo.folder / "normal" / "v0.mp4"])
+    (look,) = {each.fn for each in blocks.fns.values() if each.name == "open_video"}
+    *_, (session, status, picture, *_) = look("v0.mp4")
+    assert "highest score" in status
+    assert picture.shape[-1] == 3
+    with pytest.raises(gradio.Error, match="speaks no words"):
+        next(answer(session, "Is there any anomaly in the video?"))
+    session.close()

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from tiny import batch
+from tiny import batch, close, store
 from tvau.backbones import Qwen25VL
 from tvau.heatmap_decoder import Maps
 from tvau.losses import map_loss
 from tvau.model import TVAU
 from tvau.region_encoder import RegionAwareAnomalyEncoder
 from tvau.tasks import HeatmapTask
+from tvau.tasks.pretrained import restore
 from tvau.types import Batch
 
 
@@ -69,6 +70,18 @@ def test_the_loss_is_that_of_the_heatmaps_that_are_shown(task: HeatmapTask) -> N
     certain = (shown > 1e-6) & (shown < 1 - 1e-6)  # nearer to 0 and 1 single precision ends
     assert certain.float().mean() > 0.1
     assert float(-log.mean()) == pytest.approx(float(loss), rel=0.02)
+
+
+def test_the_tower_may_look_at_every_second_frame(checkpoint: Path, task: HeatmapTask, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    half = HeatmapTask(Qwen25VL(str(checkpoint), blocks=[1, 2]), every=2)
+    half.read()
+    clip = clips(0)
+    found, few = half.heatmaps(clip), task.heatmaps(clip | {"video": clip["video"][:, ::2]})  # type: ignore[operator]
+    assert found.shape == clip["mask"].shape  # of all frames
+    close(found, few[:, :1].expand_as(found))  # two frames are one time step of the tower
+    store(half, tmp_path / "half.ckpt")
+    assert restore(str(tmp_path / "half.ckpt"), half.model.backbone).model.every == 2
 
 
 def test_mixed_precision_leaves_maps_and_prompts_exact(task: HeatmapTask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ from tvau.viz.told import Dialog as Said
 from tvau.viz.told import clock
 
 SHOWN = 3  # key frames of a picture
+SILENT = "this model speaks no words (stage 1, or tvau learn): load one of stage 2 (tvau.load() is one)"
 
 
 @dataclass(frozen=True)
@@ -172,12 +173,12 @@ class Talk:
         """The answer in pieces that end between two words; what was said when somebody stops counts as the answer.
 
         Raises:
-            OptionError: the model speaks no words (stage 1), or there is no question.
+            OptionError: the model speaks no words (stage 1, `tvau learn`), or there is no question.
         """
         if not question.strip():
             raise OptionError("an empty question: ask something, such as 'Is there any anomaly in the video?'")
         if not self._model.speaks:
-            raise OptionError("a model of stage 1 speaks no words: load one of stage 2 (tvau.load() is one)")
+            raise OptionError(SILENT)
         if self._speaking is not None:
             self._speaking.close()
         self._speaking = words(self._conversation.stream([question], self._view.most))
@@ -186,7 +187,7 @@ class Talk:
     def flow(self) -> list[tuple[str, str]]:
         """The paper's dialog flow: features and movement are asked for only where an anomaly was not denied."""
         if not self._model.speaks:
-            raise OptionError("a model of stage 1 speaks no words: load one of stage 2 (tvau.load() is one)")
+            raise OptionError(SILENT)
         return self._conversation.flow(self._view.most)[0]
 
     @property

@@ -136,6 +136,7 @@ class HeatmapTask(MapTask):
         levels: of the built-in prompts, see `tvau.prompts`.
         learned_text: two free vectors, trained like the rest, stand in for the features of the texts.
         width, context: see `AnomalyHeatmapDecoder`.
+        every: see `TVAU`.
         reach: how far the two similarity maps can lie apart at the start, see `initial_weight`.
         positive_weight, dice_weight, clip_weight: see `map_loss`.
         baselines, bootstrap, merl: see `MapTask`.
@@ -158,6 +159,7 @@ class HeatmapTask(MapTask):
         learned_text: bool = False,
         width: int | None = None,
         context: Context | None = None,
+        every: int = 1,
         reach: float = 40.0,
         positive_weight: float = 5.0,
         dice_weight: float = 0.5,
@@ -192,7 +194,7 @@ class HeatmapTask(MapTask):
         else:
             decoder, _, self.decoder_options = load_decoder(start, backbone)
         self.familiar = familiar
-        self.model = TVAU(backbone, decoder, familiarity=Familiarity(backbone.vision_size))
+        self.model = TVAU(backbone, decoder, familiarity=Familiarity(backbone.vision_size), every=every)
         self.fold_decoders = nn.ModuleList(deepcopy(decoder) for _ in range(folds))
         if drawn is not None:  # under the buffer's name, so that a checkpoint is read as any other
             del self.model.text

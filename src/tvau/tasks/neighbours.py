@@ -48,8 +48,7 @@ class NeighbourTask(MapTask):
         clips: most clips that are looked at, evenly spaced over the videos.
         blocks: of the tower that are compared; None: the last that the backbone reads.
         false_alarms: in an hour of normal video, where a score of 0.5 begins.
-        every: the tower looks at every so many-th frame of a clip, and heatmaps lie over all of them. Choose it so that
-            things move as far from frame to frame as in the video that the tower learned from.
+        every: see `TVAU`.
         baselines, bootstrap, merl: see `MapTask`.
     """
 
@@ -69,7 +68,7 @@ class NeighbourTask(MapTask):
         super().__init__(NEIGHBOURS, baselines, bootstrap, merl, learning_rate=0.0, weight_decay=0.0, warmup=0)
         self.save_hyperparameters(ignore=["backbone"])
         memory = Memory(backbone.vision_size, blocks or backbone.blocks[-1:], bank)
-        self.model = TVAU(backbone, cast(AnomalyHeatmapDecoder, memory))  # it stands where that does
+        self.model = TVAU(backbone, cast(AnomalyHeatmapDecoder, memory), every=every)  # it stands where that does
 
     @property
     def memory(self) -> Memory:
@@ -82,10 +81,6 @@ class NeighbourTask(MapTask):
             data = cast(VideoDataModule, self.trainer.datamodule)  # type: ignore[attr-defined]
             self.learn(data.splits.get("training") or data.split("training"), data.batch_size)
         super().on_test_start()
-
-    def heatmaps(self, batch: Batch) -> Tensor:
-        """The memory's heatmaps of all frames."""
-        return self.model.enlarge(self.memory(self._hidden(batch)), batch)
 
     def on_predict_epoch_start(self) -> None:
         """Raises CheckpointError where nothing is remembered."""
@@ -132,7 +127,7 @@ class NeighbourTask(MapTask):
             yield move_data_to_device(batch, self.device)
 
     def _hidden(self, batch: Batch) -> dict[int, Tensor]:
-        return self.model.backbone.encode({"video": batch["video"][:, :: self.hparams["every"]]}).hidden
+        return self.model.backbone.encode({"video": batch["video"][:, :: self.model.every]}).hidden
 
 
 def parted(clips: ClipDataset, most: int) -> tuple[ClipDataset, ClipDataset]:
