@@ -151,6 +151,10 @@ def test_several_test_splits_have_a_mean(folder: Path, fake: Fake, tmp_path: Pat
     means = drawn.mean(2)  # over the splits
     wins = int((means[1].mean(0) + 1 - means[0].mean(0) <= 0).sum())
     assert gathered["p"][first] == {"second": {"AUC": pytest.approx(2 * (wins + 1) / 100)}}
+    main(["table", str(folder), "--seeds", "0,1", f"--out={out.parent}", "--against", "second"])
+    assert json.loads((out / "table.json").read_text())["p"][first] == {"first": gathered["p"][first]["second"]}
+    with pytest.raises(SystemExit, match="against names 'third'"):
+        main(["table", str(folder), "--seeds", "0,1", f"--out={out.parent}", "--against", "third"])
 
 
 def test_an_interrupted_table_goes_on(folder: Path, fake: Fake, tmp_path: Path) -> None:

@@ -77,8 +77,8 @@ class Plan:
         return {line: all(row.fit for row in rows if row.line == line) for line in dict.fromkeys(r.line for r in rows)}
 
 
-def read_plan(folder: Path) -> Plan:
-    """Reads `table.yaml` of a table's folder.
+def read_plan(folder: Path, against: str | None = None) -> Plan:
+    """Reads `table.yaml` of a table's folder; `against` stands in for its own.
 
     Raises:
         DataError: it is missing, says something unknown, or names a line without a config.
@@ -89,7 +89,8 @@ def read_plan(folder: Path) -> Plan:
         raise DataError(f"{path}: no such file; expected a folder such as configs/tables/localization")
     try:
         stated = yaml.safe_load(path.read_text(encoding="utf-8"))
-        plan = Plan(folder, **{**stated, "rows": {name: Row(**row) for name, row in stated["rows"].items()}})
+        rows = {name: Row(**row) for name, row in stated["rows"].items()}
+        plan = Plan(folder, **{**stated, "rows": rows} | ({} if against is None else {"against": against}))
     except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{path}: expected what the module tvau.commands.figures describes ({error!r}).") from error
     for needed in ("base", *plan.lines):

@@ -35,6 +35,7 @@ def table(
     lines: str | None = None,
     set: list[str] | None = None,
     jobs: int = 1,
+    against: str | None = None,
 ) -> None:
     """Runs a table's lines with several seeds and writes table.md, table.json and table.png; what is done stays.
 
@@ -45,11 +46,12 @@ def table(
         lines: only these, such as ahd,block_1; the table shows what is there.
         set: settings for every fit and test, such as trainer.max_epochs=1 data.limit=8.
         jobs: runs at a time, each on its share of the cores.
+        against: the row, as the table names it, that p-values set the others against; None: that of table.yaml.
 
     Raises:
-        DataError: no such table or line, results that were made with other settings, or runs that failed.
+        DataError: no such table, line or row, results that were made with other settings, or runs that failed.
     """
-    plan = read_plan(Path(folder))
+    plan = read_plan(Path(folder), against)
     numbers = [int(seed) for seed in _words(seeds, "seeds", str.isdecimal)]
     wanted = list(plan.lines) if lines is None else _words(lines, "lines", plan.lines.__contains__)
     place = Path(out) / Path(folder).resolve().name
