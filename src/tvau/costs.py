@@ -77,8 +77,8 @@ def cost(
     text, one = config.get_text_config(), BYTES[preset.get("dtype", "bfloat16")]
     times, tokens = grid[0], adapter.visual_tokens(config, grid)
     width, hidden = adapter.vision_width(config), text.hidden_size
-    decoder = AnomalyHeatmapDecoder(width, hidden, blocks)
-    encoder = RegionAwareAnomalyEncoder(hidden)
+    with torch.device("meta"):
+        decoder, encoder = AnomalyHeatmapDecoder(width, hidden, blocks), RegionAwareAnomalyEncoder(hidden)
     words = adapter.words[0] + adapter.words[1] * times
     length = tokens + words + encoder.prompts(times) + dialog
     weights = weight_bytes(model, one, preset.get("bits"))
