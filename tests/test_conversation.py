@@ -249,6 +249,7 @@ def test_foreign_video_is_said_to_be_so_once(model: Model) -> None:
         talk = model.open(noise)
         talk.at(0, 0, 0)
     assert talk.foreign
+    assert talk.probabilities is None
     assert ["do not trust" in str(one.message) for one in caught] == [True]
 
 

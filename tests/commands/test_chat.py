@@ -191,7 +191,9 @@ def test_a_real_clip_is_called_foreign(
     clip = next(iter(sorted((real_data / "clips").glob("abnormal*.mp4"))))
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     main(["chat", str(clip), "--stride", "28"])
-    assert "WARNING" in capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert "WARNING" in said
+    assert "probability" not in said  # it was fitted to another world
 
 
 def test_the_help_is_short(capsys: pytest.CaptureFixture[str]) -> None:

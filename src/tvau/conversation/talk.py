@@ -117,8 +117,11 @@ class Talk:
 
     @property
     def probabilities(self) -> NDArray[np.float64] | None:
-        """[N] that the frames are abnormal, by a fit to the scores of validation videos; None where there is none."""
-        return self._seen.rule.probability(self.scores)
+        """[N] that the frames are abnormal, by a fit to the scores of validation videos.
+
+        None where there is none, and of video that is far from the training.
+        """
+        return None if self.foreign else self._seen.rule.probability(self.scores)
 
     @property
     def heatmap(self) -> Heatmaps:

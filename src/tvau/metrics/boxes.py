@@ -5,7 +5,7 @@ stage 1 (`RuleChoice`), travel in the checkpoint, and never see a test video.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import exp
 from typing import Any, cast
 
@@ -54,6 +54,10 @@ class MapRule:
         """{"probability": ...} of one smoothed score, as results hold it beside that; {} where nothing was fitted."""
         known = self.probability(np.array(score))
         return {} if known is None else {"probability": round(float(known), 6)}
+
+    def uncalibrated(self) -> "MapRule":
+        """The same without probabilities, where the scores are others than those to which they were fitted."""
+        return replace(self, scale=1.0, bias=0.0)
 
     def stored(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""

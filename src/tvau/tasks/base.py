@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from math import cos, pi
 from pathlib import Path
@@ -168,7 +167,7 @@ class Task(WholeSteps):
         """Own phrases in the place of the prompts, see `TVAU.words`; with them no probability is known any longer."""
         self.model.words(abnormal, normal)
         if OURS in self.rules:
-            self.rules[OURS] = replace(self.rules[OURS], scale=1.0, bias=0.0)
+            self.rules[OURS] = self.rules[OURS].uncalibrated()
 
     # ---- checkpoints ----
 

@@ -66,7 +66,8 @@ def pictures(seen: Seen) -> Pictures | None:
     if not seen.scored:
         return None
     maps = zip(seen.frames.tolist(), seen.heatmap, strict=True) if seen.mapped else None
-    return Pictures(seen.frames, seen.scores, maps, seen.rule, seen.events, seen.size)
+    rule = seen.rule.uncalibrated() if seen.foreign else seen.rule
+    return Pictures(seen.frames, seen.scores, maps, rule, seen.events, seen.size)
 
 
 def true_boxes(batch: Batch) -> list[NDArray[np.int64] | None]:

@@ -72,10 +72,11 @@ class Alerts:
 
     def _line(self, what: str, event: Spell, at: Look, says: str, foreign: bool) -> dict[str, Any]:
         peak = event.peak
+        sure = {} if foreign else self.rule.told(peak.score)
         line = {
             "alert": what, "event": self.count, "source": self.source, "seconds": round(at.seconds, 3),
             "time": datetime.fromtimestamp(at.shot.arrived).astimezone().isoformat(timespec="milliseconds"),
-            "frame": at.shot.number, "score": round(peak.score, 4), **self.rule.told(peak.score),
+            "frame": at.shot.number, "score": round(peak.score, 4), **sure,
             "peak": {"seconds": round(peak.seconds, 3), "frame": peak.shot.number, "size": list(peak.shot.size),
                      "boxes": self._boxes(peak, peak.shot.size).round(2).tolist()},
             "says": says, "foreign": foreign, "picture": str(self.stem.with_suffix(".jpg")),
