@@ -167,9 +167,10 @@ def compared(plan: Plan, out: Path, splits: Mapping[str, Any]) -> dict[str, Any]
 
     def drawn(figure: Mapping[str, Any] | None) -> NDArray[np.floating] | None:
         values = (figure or {}).get("values", [])
-        found = [[one(part) for part in value.get("of", [value])] for value in values]
-        known = [np.mean(own, 0) for own in found if all(part is not None for part in own)]
-        return np.stack(known) if known and len(known) == len(found) else None
+        parts = [value.get("of", [value]) for value in values]
+        found = [[known for part in own if (known := one(part)) is not None] for own in parts]
+        complete = [len(own) for own in found] == [len(own) for own in parts]
+        return np.stack([np.mean(own, 0) for own in found]) if found and complete else None
 
     def one(value: Mapping[str, Any]) -> NDArray[np.floating] | None:
         return draws[Path(value["file"]).parent].get("/".join(k for k in value["key"] if k != "slots"))
