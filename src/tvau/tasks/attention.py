@@ -35,7 +35,7 @@ class AttentionTask(UnfittedTask):
     Args:
         backbone: the LVLM, frozen.
         heads: how many are chosen, of all layers.
-        clips: of the validation that they are chosen by, at most.
+        clips: of the validation that they are chosen by, at most; half of them abnormal.
         question: that is asked about each clip.
         bootstrap, merl: see `MapTask`.
     """
@@ -59,16 +59,24 @@ class AttentionTask(UnfittedTask):
 
     def learn(self, data: VideoDataModule) -> None:
         """Chooses the heads, and the scale of their scores. Raises DataError without masks in the validation."""
-        looks, truths, count = [], [], 0
+        looks, truths = [], []
+        left = {
+            True: self.clips // 2,
+            False: self.clips // 2,
+        }  # abnormal and normal clips; some lists begin with one kind
         for batch in self.moved(data.val_dataloader()):
-            if rows := having(batch, "mask"):
+            rows = []
+            for row in having(batch, "mask"):
+                if left[kind := bool(batch["mask"][row].any())]:
+                    rows.append(row)
+                    left[kind] -= 1
+            if rows:
                 look = self.look(select(batch, rows))  # [b, heads, T', h, w]
                 grid = (look.shape[2], look.shape[3], look.shape[4])
                 share = adaptive_avg_pool3d(select(batch, rows)["mask"].float()[:, None], grid)
                 looks.append(look.movedim(1, 0).flatten(1).cpu())
                 truths.append(share.flatten().cpu() > 0)
-                count += len(rows)
-            if count >= self.clips:
+            if not any(left.values()):
                 break
         truth = torch.cat(truths).numpy() if truths else np.empty(0, bool)
         if not truth.any() or truth.all():
