@@ -11,11 +11,12 @@ from torch.utils.data import DataLoader
 
 from tiny import batch, close, store
 from tvau.backbones import Qwen25VL
+from tvau.errors import OptionError
 from tvau.heatmap_decoder import Maps
 from tvau.losses import map_loss
 from tvau.model import TVAU
 from tvau.region_encoder import RegionAwareAnomalyEncoder
-from tvau.tasks import HeatmapTask
+from tvau.tasks import DialogTask, HeatmapTask
 from tvau.tasks.pretrained import restore
 from tvau.types import Batch
 
@@ -83,6 +84,8 @@ def test_the_tower_may_look_at_every_second_frame(checkpoint: Path, task: Heatma
     close(found, few[:, :1].expand_as(found))  # two frames are one time step of the tower
     store(half, tmp_path / "half.ckpt")
     assert restore(str(tmp_path / "half.ckpt"), half.model.backbone).model.every == 2
+    with pytest.raises(OptionError, match="looks at one of 2 frames"):  # a dialog would give its decoder all of them
+        DialogTask(half.model.backbone, str(tmp_path / "half.ckpt"))
 
 
 def test_mixed_precision_leaves_maps_and_prompts_exact(task: HeatmapTask, monkeypatch: pytest.MonkeyPatch) -> None:

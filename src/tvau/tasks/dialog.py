@@ -65,7 +65,8 @@ class DialogTask(Task):
 
     Raises:
         CheckpointError: `heatmap` is no checkpoint with a decoder for this backbone.
-        OptionError: `variant` without what it needs, or `parts` without a prompt.
+        OptionError: `variant` without what it needs, `parts` without a prompt, or a decoder that was trained on every
+            so many-th frame.
     """
 
     speaks = True
@@ -105,12 +106,18 @@ class DialogTask(Task):
         if heatmap is not None:
             judge = Judge()
             decoder, text, self.decoder_options = load_decoder(heatmap, backbone)
+            stored = read_checkpoint(heatmap)
+            if (every := stored.get("options", {}).get("every", 1)) > 1:
+                raise OptionError(
+                    f"{heatmap}: its tower looks at one of {every} frames (--model.every), where a dialog sees all: "
+                    "train stage 1 without that, on clips of a larger --data.stride"
+                )
             decoder.requires_grad_(False)
             folds = load_fold_decoders(heatmap, backbone) if out_of_fold else []
             for own in folds:
                 own.requires_grad_(False)
             familiarity = load_familiarity(heatmap, backbone)
-            self.rules = rules_of(read_checkpoint(heatmap))
+            self.rules = rules_of(stored)
         elif grounded or variant in INSTEAD or (variant is None and view not in (None, "difference")):
             asked = "grounded" if grounded else f"view {view}" if variant is None else f"variant {variant}"
             raise OptionError(f"{asked} without heatmap: give a checkpoint of stage 1 (--model.heatmap)")

@@ -146,8 +146,5 @@ VARIANTS: dict[Variant | None, type[TVAU]] = {
     None: TVAU, "heatmap_video": HeatmapVideo, "coordinates_as_text": CoordinatesAsText, "marks": Marks,
     "true_masks": TrueMasks,
 }  # fmt: skip
-INSTEAD: tuple[Variant, ...] = (
-    "heatmap_video",
-    "coordinates_as_text",
-    "marks",
-)  # of the region encoder; they need maps
+# of the region encoder; they need maps
+INSTEAD: tuple[Variant, ...] = ("heatmap_video", "coordinates_as_text", "marks")
