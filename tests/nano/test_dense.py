@@ -22,7 +22,7 @@ SURE = 40.0  # a logit
 
 def batch(ids: Tensor, turns: list[Turn] | None = None) -> Batch:
     """One clip of a pair of frames; object 1 is a car of unknown looks, object 2 a person."""
-    objects = torch.full((1, 256, 7), -1)
+    objects = torch.full((1, 256, 8), -1)
     objects[0, 1, 0], objects[0, 2, 0] = CAR, NOUNS.index("person")
     return {
         "video": video(1, 2, SIZE), "frames": torch.arange(2)[None], "fps": [5.0], "name": ["a"],
@@ -135,7 +135,7 @@ def test_words_of_an_answer_point_at_what_is_asked_about(about: int, least: floa
 
 
 def test_attributes_cover_the_table_of_objects() -> None:
-    assert len(ATTRIBUTES) == 7
+    assert len(ATTRIBUTES) == 8
     assert set(SEEN) <= set(ATTRIBUTES)
 
 

@@ -13,6 +13,7 @@ from tvau.language import ACTIONS, CELLS, COLOURS, NOUNS, Target
 from tvau.nano import SyntheticStream
 from tvau.nano.stream import Stage, SyntheticClips, attributes
 from tvau.types import Batch
+from tvau.world import ZONES
 
 SIZE = (48, 80)
 STAGES = [Stage(2, 2, pairs=1, crowd=(1, 2), questions=0), Stage(1, 1, pairs=2, spacing=14, questions=3)]
@@ -40,7 +41,7 @@ def test_batches_follow_the_curriculum() -> None:
     batches = [stream[i] for i in range(3)]
     assert [b["video"].shape for b in batches] == [(2, 2, 3, *SIZE), (2, 2, 3, *SIZE), (1, 4, 3, *SIZE)]
     assert [b["ids"].shape for b in batches] == [(2, 2, *SIZE), (2, 2, *SIZE), (1, 4, *SIZE)]
-    assert [b["objects"].shape for b in batches] == [(2, 256, 7), (2, 256, 7), (1, 256, 7)]
+    assert [b["objects"].shape for b in batches] == [(2, 256, 8), (2, 256, 8), (1, 256, 8)]
     assert not any(turns for b in batches[:2] for turns in b["turns"])
     assert 0 < len(batches[2]["turns"][0]) <= 3
     frames = batches[2]["frames"][0]
@@ -61,12 +62,12 @@ def test_what_is_seen_is_known() -> None:
 def test_attributes_are_numbers_of_words() -> None:
     person = Target("person", "running", (("top", "red"), ("trousers", "blue")), "upper left", "center", "down right")
     smoke = Target("smoke", "rising", (), "center", "center", "")
-    table = attributes([(3, person), (9, smoke)])
+    table = attributes([(3, person), (9, smoke)], {3: "road"})
     words = (NOUNS.index("person"), ACTIONS.index("running"), COLOURS.index("red"), COLOURS.index("blue"),
-             CELLS.index("upper left"), CELLS.index("center"), 2)  # fmt: skip
+             ZONES.index("road"), CELLS.index("upper left"), CELLS.index("center"), 2)  # fmt: skip
     assert table[3].tolist() == list(words)
     center = CELLS.index("center")
-    assert table[9].tolist() == [NOUNS.index("smoke"), ACTIONS.index("rising"), -1, -1, center, center, 0]
+    assert table[9].tolist() == [NOUNS.index("smoke"), ACTIONS.index("rising"), -1, -1, -1, center, center, 0]
     assert (table != -1).any(1).nonzero()[:, 0].tolist() == [3, 9]
 
 

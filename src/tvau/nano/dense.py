@@ -15,14 +15,16 @@ from tvau.backbones.huggingface import HuggingFaceLVLM
 from tvau.language import ACTIONS, CELLS, COLOURS, DIRECTIONS, NOUNS
 from tvau.nano.packing import pack
 from tvau.types import Batch, Turn, clip_rates
+from tvau.world import ZONES
 
 # columns of Batch["objects"] and their numbers of classes
 ATTRIBUTES = {
     "noun": len(NOUNS) + 1, "action": len(ACTIONS), "colour": len(COLOURS), "trousers": len(COLOURS),
+    "ground": len(ZONES),
     "start": len(CELLS), "end": len(CELLS), "direction": len(DIRECTIONS) + 1,
 }  # fmt: skip
 BACKGROUND = len(NOUNS)
-SEEN = ("noun", "action", "colour", "trousers")  # visible in one pair of frames
+SEEN = ("noun", "action", "colour", "trousers", "ground")  # visible in one pair of frames
 MOTION = ("start", "end", "direction")  # needs several time steps: asked of the language model's layers only
 
 

@@ -4,7 +4,7 @@ Clips are drawn on the fly, each from its own number, so that a run of any lengt
 on where it stopped. Scenes, seeds and the novel kinds of the data sets never occur here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import cast
@@ -21,7 +21,7 @@ from tvau.data.order import EpochSampler, ResumableLoader, place, unmoved
 from tvau.errors import DataError
 from tvau.language import ACTIONS, CELLS, COLOURS, DIRECTIONS, NOUNS, Target, scene_turns
 from tvau.types import Batch, Sample
-from tvau.world import PRETRAINING, plan, render, scene_for_pretraining, surroundings, targets
+from tvau.world import PRETRAINING, ZONES, Plan, plan, render, scene, scene_for_pretraining, surroundings, targets
 
 HELD_OUT = range(900_000, 900_060)  # scenes that are asked about only in validation and test
 FRAMES, FPS = 32, 5.0  # of a script; as in the data sets
@@ -38,6 +38,8 @@ class Stage:
         spacing: frames from one pair's start to the next (2: the plain clip of 2 T' consecutive frames).
         crowd: least and most normal people.
         activities: least and most others, who do anything that has a name.
+        kinds: names of these activities (keys of `tvau.world.ACTIVITIES`), one named twice comes twice as often; all of
+            the pretraining where there are none.
         questions: at most so many for each clip; 0: dense labels only.
     """
 
@@ -47,21 +49,33 @@ class Stage:
     spacing: int = 2
     crowd: tuple[int, int] = (0, 3)
     activities: tuple[int, int] = (1, 3)
+    kinds: tuple[str, ...] = ()
     questions: int = 12
 
 
-def attributes(facts: Sequence[tuple[int, Target]]) -> Tensor:
-    """int64 [256, 7]: noun, action, top or body colour, trousers, start, end, direction; -1 unknown."""
-    table = torch.full((256, 7), -1)
+def attributes(facts: Sequence[tuple[int, Target]], ground: Mapping[int, str]) -> Tensor:
+    """int64 [256, 8]: noun, action, top or body colour, trousers, ground, start, end, direction; -1 unknown.
+
+    Args:
+        facts: id and facts of every object.
+        ground: of ids, the zone of the ground under the object.
+    """
+    table = torch.full((256, 8), -1)
     for ident, target in facts:
         parts = dict(target.colours)
         words = (
             (NOUNS, target.noun), (ACTIONS, target.action), (COLOURS, parts.get("top", parts.get("body"))),
-            (COLOURS, parts.get("trousers")), (CELLS, target.start), (CELLS, target.end),
+            (COLOURS, parts.get("trousers")), (ZONES, ground.get(ident)), (CELLS, target.start), (CELLS, target.end),
             (("", *DIRECTIONS), target.direction),
         )  # fmt: skip
         table[ident] = torch.tensor([values.index(v) if v is not None else -1 for values, v in words])
     return table
+
+
+def grounds(script: Plan, frame: int) -> dict[int, str]:
+    """The zone of the ground under every actor in a frame; between and beyond the strips people walk."""
+    place = scene(script.scene)
+    return {actor.ident: place.zone(*actor.position[frame]) or "walk" for actor in script.actors}
 
 
 class SyntheticClips(Dataset[Batch]):
@@ -83,7 +97,7 @@ class SyntheticClips(Dataset[Batch]):
         """One clip; `number` decides everything in it."""
         random = Random(number)
         scene = scene_for_pretraining(random.choice(self.scenes))
-        activities = random.choices(PRETRAINING, k=random.randint(*stage.activities))
+        activities = random.choices(stage.kinds or PRETRAINING, k=random.randint(*stage.activities))
         script = plan(number, scene, None, stage.crowd, FRAMES, FPS, activities=activities)
         span = (stage.pairs - 1) * stage.spacing + 2
         if span > FRAMES:
@@ -94,6 +108,7 @@ class SyntheticClips(Dataset[Batch]):
         frames = [start + k * stage.spacing + i for k in range(stage.pairs) for i in (0, 1)]
         clip = render(script, frames, RENDER)
         facts = targets(script, clip, frames)
+        objects = attributes(facts, grounds(script, frames[len(frames) // 2]))
         turns = []
         if stage.questions:
             turns = scene_turns(facts, surroundings(script, clip, frames), random, stage.questions)
@@ -102,7 +117,7 @@ class SyntheticClips(Dataset[Batch]):
         ids = torch.from_numpy(clip.ids)[:, None].float()
         return {
             "video": small, "frames": torch.tensor(frames), "fps": FPS, "name": f"synthetic_{number}", "turns": turns,
-            "ids": interpolate(ids, self.size, mode="nearest")[:, 0].byte(), "objects": attributes(facts),
+            "ids": interpolate(ids, self.size, mode="nearest")[:, 0].byte(), "objects": objects,
         }  # fmt: skip
 
 

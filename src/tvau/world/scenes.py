@@ -23,11 +23,14 @@ SCENES: dict[str, tuple[int, ...]] = {
 _FIRST_PRETRAINING = 1000  # numbers from here on belong to no data set
 
 
+ZONES = ("walk", "road", "cycle", "grass", "bays")
+
+
 @dataclass(frozen=True)
 class Strip:
     """A band of ground: lo <= n < hi metres across the scene's direction."""
 
-    zone: str  # "walk", "road", "cycle", "grass", "bays"
+    zone: str  # of ZONES
     lo: float
     hi: float
 
