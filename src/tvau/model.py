@@ -8,6 +8,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_max_pool2d
 
 from tvau.backbones import Inputs, VideoLVLM, VisionPass
 from tvau.backbones.base import Dialog
@@ -16,7 +17,7 @@ from tvau.errors import OptionError
 from tvau.familiarity import Familiarity, feature
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder, Maps, heatmap, pool_text
 from tvau.judge import Judge, peak
-from tvau.language import FLOW, JUDGEMENT, TRAJECTORY, Target, follows, placed, same, trajectory, way
+from tvau.language import FLOW, JUDGEMENT, TARGET, TRAJECTORY, Target, follows, placed, same, trajectory, way
 from tvau.prompts import nested
 from tvau.region_encoder import RegionAwareAnomalyEncoder
 from tvau.track import track
@@ -45,6 +46,16 @@ class Evidence:
         paths = [track(own) for own in cast(Maps, self.maps).logit.float().cpu().numpy()]
         return [way(tuple(path[0, 1:].tolist()), tuple(path[-1, 1:].tolist())) for path in paths]
 
+    def cold(self, picture: Tensor, within: float) -> Tensor:
+        """Which parts of the picture show nothing that stands out, [B, T', h, w]. Needs maps.
+
+        Args:
+            picture: anything of this shape, h <= H' and w <= W'; a part is as hot as its hottest patch.
+            within: how far below the hottest part of its clip one may lie, in logits, and still stand out.
+        """
+        heat = adaptive_max_pool2d(cast(Maps, self.maps).logit, picture.shape[-2:])
+        return heat < heat.flatten(1).amax(1)[:, None, None, None] - within
+
 
 @torch.no_grad()
 def text_features(backbone: VideoLVLM, prompts: Mapping[str, Sequence[str]]) -> Tensor:
@@ -63,6 +74,8 @@ class TVAU(nn.Module):
         familiarity: what clips of the training look like to the tower; None: no clip is ever called strange.
         judge: what decides a grounded judgement. Needs the decoder.
         grounded: evidence opens the answers, see `Conversation`. Ours, not the paper's; needs the judge.
+        spotlight: words about a target do not see what lies further below the hottest part of the clip's map than so
+            many logits; None: they see the whole picture. Ours; only where `grounded`.
         folds: decoders that have not seen a part of the training each, see `tvau.data.parts`. In training mode they
             draw the maps of that part, so that language is learned from maps no better than those of new clips.
         every: the tower looks at every so many-th frame of a clip where nothing is said, and heatmaps lie over all of
@@ -80,6 +93,7 @@ class TVAU(nn.Module):
         familiarity: Familiarity | None = None,
         judge: Judge | None = None,
         grounded: bool = False,
+        spotlight: float | None = None,
         folds: Sequence[AnomalyHeatmapDecoder] = (),
         every: int = 1,
     ) -> None:
@@ -87,7 +101,7 @@ class TVAU(nn.Module):
         self.every = every
         self.folds = nn.ModuleList(folds) if folds else None
         self.backbone, self.decoder, self.encoder, self.familiarity = backbone, decoder, encoder, familiarity
-        self.judge, self.grounded = judge, grounded
+        self.judge, self.grounded, self.spotlight = judge, grounded, spotlight
         # the prompts are fixed: their features are computed once and travel in the checkpoint
         self.register_buffer("text", torch.zeros(2, backbone.hidden_size) if text is None else text)
 
@@ -215,7 +229,9 @@ class Conversation:
 
     - the first word of a judgement is decided by the peak of the heatmap and the LVLM's own leaning, see `Judge`;
     - places in a judgement are those of the map's own track, see `tvau.track`;
-    - the trajectory is that track, in words.
+    - the trajectory is that track, in words;
+    - with a spotlight, what is said behind a Yes and of the target's features sees only those parts of the picture that
+      stand out of the map.
 
     Args:
         model: in evaluation mode.
@@ -271,6 +287,10 @@ class Conversation:
         backbone, dialog = self.model.backbone, self._put(questions)
         judged = [question is not None and same(question, JUDGEMENT) for question in questions]
         begin = self._judge(dialog, judged) if any(judged) else [""] * len(questions)
+        if self.model.spotlight is not None and dialog.picture.numel():
+            told = [word == "Yes," or same(q or "", TARGET) for q, word in zip(questions, begin, strict=True)]
+            cold = self.evidence.cold(dialog.picture, self.model.spotlight)
+            dialog.hide(cold & cold.new_tensor(told)[:, None, None, None])
         ways = self.evidence.ways if self.model.grounded else []
         for row, own in enumerate(ways):
             if same(questions[row] or "", TRAJECTORY):
@@ -311,6 +331,7 @@ class Conversation:
         """Feeds the questions."""
         backbone = self.model.backbone
         if self.dialog is not None:
+            self.dialog.hide(None)
             backbone.ask(self.dialog, questions)
             return self.dialog
         first = [[Turn(task="", question=question or "", answer="")] for question in questions]

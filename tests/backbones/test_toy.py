@@ -8,7 +8,7 @@ from torch import Tensor
 
 from contract import Contract
 from families import FAMILIES, Family
-from tvau.backbones.base import Inputs, VisionPass
+from tvau.backbones.base import Inputs
 from tvau.backbones.towers import SquareTower
 
 # ---- the LVLM, as its own library would bring it; yours is there already ----
@@ -56,8 +56,8 @@ class Toy(SquareTower):
     def raster(self, hidden: Tensor, inputs: Inputs) -> Tensor:
         return super().raster(hidden, inputs).mT  # [B, T', Dv, W', H'] -> [B, T', Dv, H', W']
 
-    def picture_tokens(self, vision: VisionPass) -> Tensor:
-        return super().picture_tokens(vision).mT
+    def on_picture(self, tokens: Tensor, grid: tuple[int, int, int]) -> Tensor:
+        return super().on_picture(tokens, grid).transpose(2, 3)
 
 
 # ---- a tiny random checkpoint, and the test ----

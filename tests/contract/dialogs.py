@@ -1,5 +1,7 @@
 """Dialogs: turns on one cache, one vision pass, several clips at once."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -34,6 +36,30 @@ class Dialogs(Checks):
             whole = lvlm.prepare(self.clips(), [[*turns[:i], turn(turns[i]["question"])]], 3, [FPS])
             assert torch.equal(dialog.position, whole["position_ids"][..., -1:])
             compare(record_property, dialog.logits, lvlm(whole, vision, prompts)[:, -1], ROUNDING)
+
+    @torch.no_grad()
+    def test_what_is_hidden_is_not_seen(self, lvlm: HuggingFaceLVLM) -> None:
+        inputs = self.ask(lvlm)
+        dialog = lvlm.start(inputs, lvlm.encode(inputs))
+        cold = torch.ones_like(dialog.picture, dtype=torch.bool)
+        cold[:, 0, 0, 0] = False
+
+        def after(hidden: Tensor | None, changed: Tensor) -> Tensor:
+            """Logits behind the next question, where part of the picture is hidden and keys of part are others."""
+            own = copy.deepcopy(dialog)
+            own.hide(hidden)
+            for layer in own.cache.layers:
+                keys = getattr(layer, "keys", None)
+                if keys is not None and keys.shape[2] == own.mask.shape[1]:  # not one that looks at the last few only
+                    keys[:, :, own.picture[changed]] *= -3
+            lvlm.ask(own, ["Where?"])
+            return own.logits
+
+        none = torch.zeros_like(cold)
+        assert torch.equal(after(none, none), after(None, none))
+        assert torch.equal(after(cold, cold), after(cold, none))
+        assert not torch.equal(after(cold, none), after(None, none))
+        assert not torch.equal(after(cold, ~cold), after(cold, none))
 
     @torch.no_grad()
     def test_generated_turns_equal_a_full_run(

@@ -27,6 +27,10 @@ class Published(Checks):
         placeholder = config.video_token_id if lvlm.modality == "video" else config.image_token_id
         assert (inputs["input_ids"] == placeholder).sum() == 2 * lvlm.visual_tokens(config, (times, height, width))
         assert tokens.movedim(2, -1).shape == (2, *lvlm.token_grid(config, (times, height, width)), lvlm.hidden_size)
+        read = lvlm.hidden_states(inputs, vision, every=True)[0]  # what the language model is given
+        places = lvlm.picture_places(inputs)
+        given = read[torch.arange(2)[:, None, None, None], places]
+        assert torch.equal(given, tokens.movedim(2, -1))
         step, cell = self.family.cell
         assert (times * step, height * cell, width * cell) == (self.frames, *self.family.size)
 

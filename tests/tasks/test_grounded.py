@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -34,9 +35,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, root: Path)
     return demo
 
 
-def talk(lvlm: Qwen25VL, path: Path, grounded: bool = True, clips: int = 2) -> Conversation:
+def talk(lvlm: Qwen25VL, path: Path, grounded: bool = True, clips: int = 2, **options: Any) -> Conversation:
     torch.manual_seed(0)
-    task = DialogTask(lvlm, str(stage_one(lvlm, path / "maps.ckpt")), channels=8, lora_rank=0, grounded=grounded)
+    maps = str(stage_one(lvlm, path / "maps.ckpt"))
+    task = DialogTask(lvlm, maps, channels=8, lora_rank=0, grounded=grounded, **options)
     return Conversation(task.model.eval(), batch(clips))
 
 
@@ -80,6 +82,48 @@ def test_places_are_those_of_the_track_and_the_cache_has_heard_them(
     ]
     seen = made.model.look(made.batch, whole)
     close(made.dialog.logits, lvlm(seen.inputs, seen.vision, seen.prompts)[:, -1])
+
+
+def test_words_about_a_target_see_what_stands_out_and_no_others(
+    lvlm: Qwen25VL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a Yes and of the features; not the first word itself, not behind a No, not what comes later."""
+    made = talk(lvlm, tmp_path, spotlight=0.0)
+    assert made.model.judge is not None
+    peaks = made.evidence.peaks
+    made.model.judge.both.copy_(torch.tensor([1.0, 0.0, -float(peaks.mean())]))  # one yes, one no
+    seen: list[Any] = []
+    feed = lvlm.feed
+
+    def watch(dialog: Any, ids: Any, mask: Any) -> None:
+        seen.append(dialog.hidden)
+        feed(dialog, ids, mask)
+
+    monkeypatch.setattr(lvlm, "feed", watch)
+    made.ask([JUDGEMENT] * 2, most=2)
+    assert made.dialog is not None
+    picture, maps = made.dialog.picture, made.evidence.maps
+    assert maps is not None
+    hottest = []  # the token of each clip in which its hottest patch lies
+    for places, logit in zip(picture, maps.logit, strict=True):
+        time, row, column = np.unravel_index(int(logit.argmax()), logit.shape)
+        rows, columns = (patches // tokens for patches, tokens in zip(logit.shape[1:], places.shape[1:], strict=True))
+        hottest.append([int(places[time, row // rows, column // columns])])
+
+    def visible() -> list[list[int]]:
+        places = [own.flatten().tolist() for own in picture]
+        return [[at for at in own if not hidden[at]] for own, hidden in zip(places, seen[-1], strict=True)]
+
+    everything = [own.flatten().tolist() for own in picture]
+    yes = int(peaks.argmax())
+    assert visible()[yes] == hottest[yes]
+    assert visible()[1 - yes] == everything[1 - yes]
+    made.ask([FLOW[1]] * 2, most=2)
+    assert visible() == hottest
+    made.ask([ENVIRONMENT] * 2, most=2)
+    assert visible() == everything
+    with pytest.raises(OptionError, match="spotlight 6: expected logits below"):
+        DialogTask(lvlm, lora_rank=0, spotlight=6)
 
 
 def test_what_is_of_an_anomaly_is_not_asked_where_there_is_none(lvlm: Qwen25VL, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import Cache
 from transformers.utils import ModelOutput
@@ -45,6 +46,18 @@ class Dialog:
     logits: Tensor  # [B, V] after the last token fed
     said: list[list[int]]  # tokens of each clip's answer to the last question, so far
     asked: list[bool]  # whether a clip was asked at all; the others sit that question out
+    picture: Tensor  # [B, T', h, w], at which place of the sequence each part of the picture stands; empty: elsewhere
+    hidden: Tensor | None = None  # [B, L'], which of the first tokens are not seen by what is fed next
+
+    def hide(self, cold: Tensor | None) -> None:
+        """Hides parts of the picture, True in [B, T', h, w], from the words that are fed next; None: shows all.
+
+        What was fed before has seen them.
+        """
+        self.hidden = None
+        if cold is not None:
+            seen = torch.zeros_like(self.mask[:, : int(self.picture.max()) + 1], dtype=torch.bool)
+            self.hidden = seen.scatter(1, self.picture.flatten(1), cold.flatten(1))
 
 
 class VideoLVLM(nn.Module, ABC):

@@ -219,11 +219,23 @@ class HuggingFaceLVLM(Speaker):
 
     def picture_tokens(self, vision: VisionPass) -> Tensor:
         clips, times, _, rows, columns = vision.hidden[self.blocks[0]].shape
-        _, rows, columns = self.token_grid(self.lm.config, (times, rows, columns))
         tokens = torch.cat(list(vision.output["pooler_output"])).reshape(clips, -1, self.hidden_size)
+        return self.on_picture(tokens, (times, rows, columns)).movedim(-1, 2)
+
+    def picture_places(self, inputs: Inputs) -> Tensor:
+        visual, video = inputs["input_ids"] == self.tokens.placeholder, inputs["video"]
+        places = visual.nonzero()[:, 1].reshape(len(visual), -1)
+        return self.on_picture(places, self.grid(video.shape[1], *video.shape[-2:]))
+
+    def on_picture(self, tokens: Tensor, grid: tuple[int, int, int]) -> Tensor:
+        """What belongs to the visual tokens of clips of (T', H', W') patches, where it lies.
+
+        In the order of the tokens [B, n, ...] -> [B, T', h, w, ...].
+        """
+        times, rows, columns = self.token_grid(self.lm.config, grid)
         each = tokens.shape[1] // times  # what is left, LLaVA-OneVision's new line, stands behind all
         steps = tokens[:, : times * each].unflatten(1, (times, each))[:, :, self.in_front :]
-        return steps[:, :, : rows * columns].unflatten(2, (rows, columns)).movedim(-1, 2)
+        return steps[:, :, : rows * columns].unflatten(2, (rows, columns))
 
     def mute(self, muted: bool = True) -> None:
         if muted and not self.language:

@@ -44,7 +44,7 @@ class Asked(dict[str, Tensor]):
 
 @dataclass
 class Messages(Dialog):
-    """A dialog as the server is told it, anew each time. Cache, mask, position and logits are empty here.
+    """A dialog as the server is told it, anew each time. Cache, mask, position, logits and picture are empty here.
 
     `said` counts what came of an answer so far, an entry for each piece; a server sends a token or a few at a time.
     """
@@ -112,8 +112,9 @@ class Served(VideoLVLM):
                 parts.append({"type": "prompt_embeds", "data": packed(told)})
             messages.append([{"role": "user", "content": [*parts, {"type": "text", "text": question}]}])
         return Messages(
-            DynamicCache(), none, none, none, [[] for _ in range(clips)], [True] * clips, messages, [""] * clips
-        )
+            DynamicCache(), none, none, none, [[] for _ in range(clips)], [True] * clips, none,
+            messages=messages, words=[""] * clips,
+        )  # fmt: skip
 
     def ask(self, dialog: Dialog, questions: Sequence[str | None]) -> None:
         assert isinstance(dialog, Messages)

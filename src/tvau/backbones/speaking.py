@@ -1,5 +1,6 @@
 """The language model's side of all Hugging Face LVLMs: the sequence of eq. 14, its loss, and dialogs on one cache."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,10 @@ class Speaker(VideoLVLM):
     tokens: DialogTokens
     ends: set[int]
     modality = "video"
+
+    @abstractmethod
+    def picture_places(self, inputs: Inputs) -> Tensor:
+        """At which place of the sequence each of `picture_tokens` stands: [B, T', h, w]."""
 
     # ---- one sequence (eq. 14) ----
 
@@ -88,16 +93,19 @@ class Speaker(VideoLVLM):
         logits, clips = output.logits[:, -1], len(inputs["input_ids"])
         return Dialog(
             cache, inputs["attention_mask"], inputs["position_ids"][..., -1:], logits, [[] for _ in range(clips)],
-            [True] * clips,
+            [True] * clips, self.picture_places(inputs),
         )  # fmt: skip
 
     @torch.no_grad()
     def feed(self, dialog: Dialog, ids: Tensor, mask: Tensor) -> None:
         """Feeds new tokens [B, l] (mask 0: padding); positions go on from the last token fed."""
         position = dialog.position + mask.cumsum(-1)
-        dialog.mask = torch.cat([dialog.mask, mask], dim=1)
+        dialog.mask = seen = torch.cat([dialog.mask, mask], dim=1)
+        if dialog.hidden is not None:
+            seen = seen.clone()
+            seen[:, : dialog.hidden.shape[1]][dialog.hidden] = 0
         output = self.lm(
-            input_ids=ids, attention_mask=dialog.mask, position_ids=position, past_key_values=dialog.cache,
+            input_ids=ids, attention_mask=seen, position_ids=position, past_key_values=dialog.cache,
             logits_to_keep=1,
         )  # fmt: skip
         dialog.position = position[..., -1:]

@@ -52,6 +52,8 @@ class DialogTask(Task):
         grounded: evidence opens the answers: the first word of the judgement, its places and the trajectory, see
             `tvau.model.Conversation`. Ours, not the paper's; needs `heatmap`. What decides the first word is fitted
             in every validation of a fit, and kept in the checkpoint.
+        spotlight: words about a target see only the visual tokens where the map rises to within so many logits of the
+            clip's peak; None: all. Ours; needs `grounded`. Nothing is trained for it.
         out_of_fold: learn from the maps of those decoders of `heatmap` that have not seen a clip, where it holds any
             (`folds` of `HeatmapTask`); validation, test and predict use its main decoder.
         lora_rank, lora_alpha, lora_dropout: of LoRA on the language model; rank 0: none.
@@ -65,8 +67,8 @@ class DialogTask(Task):
 
     Raises:
         CheckpointError: `heatmap` is no checkpoint with a decoder for this backbone.
-        OptionError: `variant` without what it needs, `parts` without a prompt, or a decoder that was trained on every
-            so many-th frame.
+        OptionError: `variant` without what it needs, `spotlight` without `grounded` or below 0, `parts` without a
+            prompt, or a decoder that was trained on every so many-th frame.
     """
 
     speaks = True
@@ -84,6 +86,7 @@ class DialogTask(Task):
         base_once: bool = False,
         pool: int = 1,
         grounded: bool = False,
+        spotlight: float | None = None,
         out_of_fold: bool = True,
         lora_rank: int = 16,
         lora_alpha: int = 32,
@@ -99,6 +102,10 @@ class DialogTask(Task):
     ) -> None:
         super().__init__(learning_rate, weight_decay, warmup)
         self.save_hyperparameters(ignore=["backbone"])
+        if spotlight is not None and (spotlight < 0 or not grounded):
+            raise OptionError(
+                f"spotlight {spotlight}: expected logits below the map's peak, 0 or more, and grounded true"
+            )
         self.questions, self.most = questions, most
         self.judged_only, self.cases, self.bootstrap = set(judged_only), cases, bootstrap
         self.kept: dict[tuple[str, bool], dict[str, None]] = {}  # videos that became cases, by split and kind
@@ -127,7 +134,7 @@ class DialogTask(Task):
                 backbone.hidden_size, view, channels, base, scale, parts, base_once, of, pool
             )
         self.method = OURS if encoder or variant or grounded else "lvlm"
-        self.model = VARIANTS[variant](backbone, decoder, encoder, text, familiarity, judge, grounded, folds)
+        self.model = VARIANTS[variant](backbone, decoder, encoder, text, familiarity, judge, grounded, spotlight, folds)
         self.known = JudgedClips()
         backbone.add_lora(lora_rank, lora_alpha, lora_dropout)
 
