@@ -287,7 +287,7 @@ class Conversation:
         backbone, dialog = self.model.backbone, self._put(questions)
         judged = [question is not None and same(question, JUDGEMENT) for question in questions]
         begin = self._judge(dialog, judged) if any(judged) else [""] * len(questions)
-        if self.model.spotlight is not None and dialog.picture.numel():
+        if self.model.grounded and self.model.spotlight is not None and dialog.picture.numel():
             told = [word == "Yes," or same(q or "", TARGET) for q, word in zip(questions, begin, strict=True)]
             cold = self.evidence.cold(dialog.picture, self.model.spotlight)
             dialog.hide(cold & cold.new_tensor(told)[:, None, None, None])

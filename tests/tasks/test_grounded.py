@@ -122,8 +122,8 @@ def test_words_about_a_target_see_what_stands_out_and_no_others(
     assert visible() == hottest
     made.ask([ENVIRONMENT] * 2, most=2)
     assert visible() == everything
-    with pytest.raises(OptionError, match="spotlight 6: expected logits below"):
-        DialogTask(lvlm, lora_rank=0, spotlight=6)
+    with pytest.raises(OptionError, match="spotlight -1: expected how many logits"):
+        DialogTask(lvlm, lora_rank=0, spotlight=-1)
 
 
 def test_what_is_of_an_anomaly_is_not_asked_where_there_is_none(lvlm: Qwen25VL, tmp_path: Path) -> None:
@@ -224,6 +224,21 @@ def test_a_fit_learns_from_maps_of_new_clips_and_keeps_its_judge(
     assert "yes_logit_auc" in ours["judgement"]
     assert ours["trajectory"]["slots"] == alone["trajectory"]["slots"]  # both are the track
     assert load(str(run / "last.ckpt"), task.model.backbone).grounded
+
+
+def test_a_spotlight_is_kept_and_changes_nothing_that_is_learned(demo: Demo) -> None:
+    options = [
+        "--model.heatmap=maps.ckpt", "--model.grounded=true", "--trainer.logger=false", "--trainer.max_steps=2",
+        "--trainer.num_sanity_val_steps=0", "--trainer.precision=32-true",
+    ]  # fmt: skip
+    made, kept = [], []
+    for spotlight in ("0.5", "null"):
+        task = demo("fit", "dialog", *options, f"--model.spotlight={spotlight}").model
+        last = demo.folder / "runs" / "demo" / "dialog" / "last.ckpt"
+        made.append(read_checkpoint(str(last))["state_dict"])
+        kept.append(load(str(last), task.model.backbone).spotlight)
+    assert all(torch.equal(own, made[1][key]) for key, own in made[0].items())
+    assert kept == [0.5, None]
 
 
 def test_a_checkpoint_from_before_these_options_is_asked_as_it_was(root: Path, tmp_path: Path) -> None:

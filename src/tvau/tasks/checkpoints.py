@@ -23,9 +23,12 @@ from tvau.tasks.folders import read_folder
 # options of the tasks that say what a model is made of, not how it is trained or asked
 MADE_OF = (
     "view", "of", "variant", "channels", "base", "parts", "base_once", "pool", "lora_rank", "lora_alpha",
-    "learned_text", "width", "context", "folds", "grounded", "bank", "blocks",
+    "learned_text", "width", "context", "folds", "grounded", "spotlight", "bank", "blocks",
 )  # fmt: skip
-BEFORE = {"of": "similarity"}  # what was done before there was an option, where its checkpoints have the others
+BEFORE = {
+    "of": "similarity",
+    "spotlight": None,
+}  # what was done before there was an option, where its checkpoints have the others
 
 
 class CheckpointFiles(TorchCheckpointIO):

@@ -53,7 +53,7 @@ class DialogTask(Task):
             `tvau.model.Conversation`. Ours, not the paper's; needs `heatmap`. What decides the first word is fitted
             in every validation of a fit, and kept in the checkpoint.
         spotlight: words about a target see only the visual tokens where the map rises to within so many logits of the
-            clip's peak; None: all. Ours; needs `grounded`. Nothing is trained for it.
+            clip's peak; None: all. Ours; only where `grounded`. Nothing is trained for it.
         out_of_fold: learn from the maps of those decoders of `heatmap` that have not seen a clip, where it holds any
             (`folds` of `HeatmapTask`); validation, test and predict use its main decoder.
         lora_rank, lora_alpha, lora_dropout: of LoRA on the language model; rank 0: none.
@@ -67,8 +67,8 @@ class DialogTask(Task):
 
     Raises:
         CheckpointError: `heatmap` is no checkpoint with a decoder for this backbone.
-        OptionError: `variant` without what it needs, `spotlight` without `grounded` or below 0, `parts` without a
-            prompt, or a decoder that was trained on every so many-th frame.
+        OptionError: `variant` without what it needs, `spotlight` below 0, `parts` without a prompt, or a decoder that
+            was trained on every so many-th frame.
     """
 
     speaks = True
@@ -102,10 +102,8 @@ class DialogTask(Task):
     ) -> None:
         super().__init__(learning_rate, weight_decay, warmup)
         self.save_hyperparameters(ignore=["backbone"])
-        if spotlight is not None and (spotlight < 0 or not grounded):
-            raise OptionError(
-                f"spotlight {spotlight}: expected logits below the map's peak, 0 or more, and grounded true"
-            )
+        if spotlight is not None and spotlight < 0:
+            raise OptionError(f"spotlight {spotlight}: expected how many logits below the peak, 0 or more")
         self.questions, self.most = questions, most
         self.judged_only, self.cases, self.bootstrap = set(judged_only), cases, bootstrap
         self.kept: dict[tuple[str, bool], dict[str, None]] = {}  # videos that became cases, by split and kind
