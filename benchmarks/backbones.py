@@ -35,6 +35,7 @@ from tvau.backbones.cache import VisionCache  # noqa: E402
 from tvau.backbones.huggingface import HuggingFaceLVLM  # noqa: E402
 from tvau.backbones.tokens import ANOMALY  # noqa: E402
 from tvau.costs import Cost, cost  # noqa: E402
+from tvau.dialog import converse  # noqa: E402
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder  # noqa: E402
 from tvau.losses import map_loss  # noqa: E402
 from tvau.model import TVAU  # noqa: E402
@@ -150,7 +151,7 @@ class Bench:
 
     def through_tvau(self) -> None:
         """(b) tvau without its modules."""
-        self.plain.converse(self.batch, [[QUESTION]] * len(self.batch["name"]), self.words)
+        converse(self.plain, self.batch, [[QUESTION]] * len(self.batch["name"]), self.words)
 
     def with_modules(self, model: TVAU | None = None) -> None:
         """(c) tvau."""

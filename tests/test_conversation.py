@@ -22,6 +22,7 @@ from tvau.backbones import Qwen25VL
 from tvau.commands.chat import Chat
 from tvau.conversation import Model
 from tvau.conversation.focus import focused, target_at
+from tvau.dialog import converse
 from tvau.errors import CheckpointError, DataError, OptionError
 from tvau.heatmap_decoder import Maps
 from tvau.tasks import DialogTask
@@ -60,7 +61,7 @@ def test_a_conversation_says_what_the_composed_model_says(model: Model, street: 
         "video": talk._video.read(talk.window)[None], "frames": torch.tensor([talk.window]), "fps": [talk.fps],
         "name": ["street"], "turns": [[]],
     }  # fmt: skip
-    ((first, second),), heatmaps = model.tvau.converse(batch, [[JUDGE, MOVE]], 48)
+    ((first, second),), heatmaps = converse(model.tvau, batch, [[JUDGE, MOVE]], 48)
     assert [talk.ask(JUDGE), "".join(talk.stream(MOVE))] == [first, second]
     assert talk.history == [(JUDGE, first), (MOVE, second)]
     assert heatmaps is not None

@@ -7,6 +7,7 @@ import torch
 
 from tiny import DIALOG, FRAMES, SIZE, batch, close, turn
 from tvau.backbones import Qwen25VL
+from tvau.dialog import converse
 from tvau.heatmap_decoder import AnomalyHeatmapDecoder
 from tvau.model import TVAU, text_features
 from tvau.prompts import nested
@@ -69,7 +70,7 @@ def test_heatmaps_are_of_the_frames_size_and_need_no_words(model: TVAU) -> None:
 def test_a_conversation_looks_once_and_shows_the_same_maps(model: TVAU, lvlm: Qwen25VL) -> None:
     runs = []
     hook = lvlm.lm.model.visual.register_forward_hook(lambda *_: runs.append(1))
-    answers, heatmaps = model.converse(batch(2), [["Where?", "Who?", "Why?"]] * 2, most=3)
+    answers, heatmaps = converse(model, batch(2), [["Where?", "Who?", "Why?"]] * 2, most=3)
     hook.remove()
     assert len(runs) == 1
     assert [len(own) for own in answers] == [3, 3]
@@ -85,7 +86,7 @@ def test_a_conversation_is_the_backbones_dialog_behind_the_prompts(model: TVAU, 
     expected = [lvlm.generate(dialog, 4)[0]]
     lvlm.ask(dialog, ["Who?"])
     expected.append(lvlm.generate(dialog, 4)[0])
-    assert model.converse(clips, [["Where?", "Who?"]], most=4)[0] == [expected]
+    assert converse(model, clips, [["Where?", "Who?"]], most=4)[0] == [expected]
 
 
 def test_without_modules_it_is_the_backbone_alone(lvlm: Qwen25VL) -> None:
@@ -93,7 +94,7 @@ def test_without_modules_it_is_the_backbone_alone(lvlm: Qwen25VL) -> None:
     inputs = lvlm.prepare(clips["video"], [DIALOG], 0, clip_rates(clips))
     vision = lvlm.encode(inputs)
     close(alone(clips), lvlm.loss(inputs, vision))
-    answers, maps = alone.converse(clips, [["Where?"]], most=2)
+    answers, maps = converse(alone, clips, [["Where?"]], most=2)
     assert maps is None
     assert len(answers[0]) == 1
     assert not [p for p in alone.parameters() if p.requires_grad]

@@ -13,6 +13,7 @@ RANKS = {
     "losses": 3, "model": 3, "costs": 3, "metrics": 3,
     "events": 4,  # by the rule of metrics; pictures show them
     "proposal": 4,  # reckons with costs
+    "dialog": 4,  # what the composed model is asked
     "memory": 4,  # says what a frame's score will be, so it stands above metrics
     "seen": 5, "viz": 5, "annotate": 5,
     "tasks": 6, "exports": 6,  # of what viz writes

@@ -19,8 +19,9 @@ from tiny import batch
 from tvau.backbones import load as load_lvlm
 from tvau.backbones.served import Messages, Served, packed
 from tvau.cli import main
+from tvau.dialog import Conversation, converse
 from tvau.errors import BackboneError
-from tvau.model import TVAU, Conversation
+from tvau.model import TVAU
 from tvau.shipped import MODEL, path
 from tvau.tasks.dialog import load
 from tvau.types import Batch, Turn
@@ -60,8 +61,8 @@ def clip() -> Batch:
 
 
 def test_answers_and_maps_are_those_of_the_model_here(local: TVAU, served: TVAU, clip: Batch) -> None:
-    expected, maps = local.converse(clip, QUESTIONS, 16)
-    given, seen = served.converse(clip, QUESTIONS, 16)
+    expected, maps = converse(local, clip, QUESTIONS, 16)
+    given, seen = converse(served, clip, QUESTIONS, 16)
     assert given == expected
     assert all(given[0])
     assert torch.equal(seen, maps)  # type: ignore[arg-type]
@@ -69,7 +70,7 @@ def test_answers_and_maps_are_those_of_the_model_here(local: TVAU, served: TVAU,
 
 
 def test_what_is_sent_is_what_the_documentation_asks_for(served: TVAU, stand_in: StandIn, clip: Batch) -> None:
-    served.converse(clip, QUESTIONS, 4)
+    converse(served, clip, QUESTIONS, 4)
     body = stand_in.requests[-1]
     assert [m["role"] for m in body["messages"]] == ["user", "assistant", "user"]
     assert [part["type"] for part in body["messages"][0]["content"]] == ["video_embeds", "prompt_embeds", "text"]

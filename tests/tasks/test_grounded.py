@@ -12,9 +12,10 @@ import torch
 from tiny import Demo, batch, close, stage_one, turn, video
 from tvau.backbones import Qwen25VL
 from tvau.data.parts import fold
+from tvau.dialog import Conversation
 from tvau.errors import OptionError
 from tvau.language import ENVIRONMENT, FLOW, JUDGEMENT, TRAJECTORY, Target, judgement, trajectory
-from tvau.model import TVAU, Conversation
+from tvau.model import TVAU
 from tvau.shipped import MODEL, path
 from tvau.tasks import DialogTask
 from tvau.tasks.answers import told

@@ -11,10 +11,11 @@ from torch.nn.functional import max_pool2d
 
 from tiny import FRAMES, SIZE, batch, close, stage_one
 from tvau.backbones import Qwen25VL
+from tvau.dialog import Conversation, converse
 from tvau.errors import DataError, OptionError
 from tvau.heatmap_decoder import Maps
 from tvau.language import Target, slots, trajectory
-from tvau.model import TVAU, Conversation
+from tvau.model import TVAU
 from tvau.tasks import DialogTask
 from tvau.tasks.variants import INSTEAD, HeatmapVideo, TrueMasks, Variant, mask_maps, outlined, report
 from tvau.types import Batch, clip_rates
@@ -143,7 +144,7 @@ def test_what_is_said_of_the_map_follows_it_into_the_dialog(
         mask[0, :, *place], mask[0, :, *reversed(place)] = True, False
         shown(model, monkeypatch, mask)
         glanced = Conversation(model, clips, model.glance(clips))
-        talks = [model.talk(clips, [[]]), glanced]
+        talks = [Conversation(model, clips), glanced]
         leans = [talk.lean(["Where?"]) for talk in talks]
         close(leans[0], leans[1])  # whether it had looked before or not
         answers.append(leans[0])
@@ -241,7 +242,7 @@ def test_the_region_encoder_sees_the_masks(lvlm: Qwen25VL) -> None:
     learning = {name: p for name, p in made.named_parameters() if p.requires_grad}
     assert {"lora" if "lora_" in name else name.split(".")[1] for name in learning} == {"lora", "encoder"}
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in learning.values())
-    _, maps = model.converse(clips, [["Where?"]] * 2, most=1)
+    _, maps = converse(model, clips, [["Where?"]] * 2, most=1)
     assert maps is None  # scores of the truth would mean nothing
 
 

@@ -23,10 +23,11 @@ from tvau.data.clips import padded_windows, window_around
 from tvau.data.module import collate
 from tvau.data.sources import Source, open_source
 from tvau.data.video import Video
+from tvau.dialog import Conversation
 from tvau.errors import OptionError
 from tvau.events import Event
 from tvau.files import whole_folder
-from tvau.model import TVAU, Conversation
+from tvau.model import TVAU
 from tvau.seen import Heatmaps, Seen
 from tvau.tasks.base import OURS, Task
 from tvau.tasks.maps import pictures, shown

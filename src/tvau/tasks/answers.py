@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tvau.dialog import Conversation
 from tvau.language import NORMAL, Target, disagreements, placed, trajectory
 from tvau.metrics.rows import RowMetric
-from tvau.model import Conversation
 from tvau.types import Batch, Turn, select
 from tvau.verdict import yes_no
 

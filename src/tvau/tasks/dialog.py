@@ -10,6 +10,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from tvau.backbones import VideoLVLM
+from tvau.dialog import Conversation
 from tvau.errors import CheckpointError, DataError, OptionError
 from tvau.familiarity import FOREIGN
 from tvau.judge import Judge
@@ -17,7 +18,7 @@ from tvau.language import JUDGEMENT
 from tvau.metrics import TextScores
 from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.motion import answer_rows
-from tvau.model import TVAU, Conversation, Evidence
+from tvau.model import TVAU, Evidence
 from tvau.region_encoder import PARTS, Of, Part, RegionAwareAnomalyEncoder, View
 from tvau.tasks.answers import MAP_TASKS, JudgedClips, by_length, map_answers, sureness, told
 from tvau.tasks.base import OURS, Task
@@ -50,7 +51,7 @@ class DialogTask(Task):
         channels, base, parts, base_once, pool: C_h, N_base and the kinds of prompts of the region encoder, whether base
             prompts stand once or, as in the paper, at every step, and how many steps share their prompts.
         grounded: evidence opens the answers: the first word of the judgement, its places and the trajectory, see
-            `tvau.model.Conversation`. Ours, not the paper's; needs `heatmap`. What decides the first word is fitted
+            `tvau.dialog.Conversation`. Ours, not the paper's; needs `heatmap`. What decides the first word is fitted
             in every validation of a fit, and kept in the checkpoint.
         spotlight: words about a target see only the visual tokens where the map rises to within so many logits of the
             clip's peak; None: all. Ours; only where `grounded`. Nothing is trained for it.
@@ -214,7 +215,8 @@ class DialogTask(Task):
             batch = {**batch, "turns": [turns[:1] for turns in batch["turns"]]}
         for part in by_length(batch):
             turns = part["turns"]
-            talk = self.model.talk(part, [[t["question"] for t in own] for own in turns], self.most)
+            talk = Conversation(self.model, part)
+            talk.ask_all([[turn["question"] for turn in own] for own in turns], self.most)
             answers, seen = [[answer for _, answer in own] for own in talk.history], talk.evidence
             heatmaps = None if seen.maps is None else self.model.enlarge(seen.maps, part)
             if seen.strange is not None:

@@ -13,13 +13,13 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 
 from tvau.data.stream import SILENCE, Shot, Stream
+from tvau.dialog import Conversation
 from tvau.familiarity import FOREIGN
 from tvau.heatmap_decoder import heatmap
 from tvau.language import JUDGEMENT, TARGET
 from tvau.metrics.boxes import MapRule
 from tvau.metrics.events import EventRule
 from tvau.metrics.text import yes_no
-from tvau.model import Conversation
 from tvau.tasks.base import Task
 from tvau.tasks.maps import shown
 from tvau.types import Batch
