@@ -4,7 +4,7 @@
     python benchmarks/probes.py other/nano --clips 400
 
 Every object of a clip is one sample for each of three time steps: the mean of its cells' features. Logistic regressions
-learn its class, action, colours and its cell of a 3x3 grid from some clips of the held-out scenes and are scored on
+learn its class, action, colours, the ground under it and its cell of a 3x3 grid from some clips of the held-out scenes and are scored on
 others; nothing of these scenes or seeds was in the pretraining. "constant" is the commonest answer of the test clips.
 A probe can read where an object ends only from features that saw all time steps: the language model's.
 """
@@ -29,7 +29,7 @@ from tvau.nano.dense import ATTRIBUTES, cell_labels
 from tvau.nano.stream import HELD_OUT, Stage, SyntheticClips
 from tvau.types import Batch, Turn, clip_rates
 
-ASKED = ("noun", "action", "colour", "trousers", "place", "start", "end", "direction")
+ASKED = ("noun", "action", "colour", "trousers", "ground", "place", "start", "end", "direction")
 SEED = 9 * 10**14  # of the clips: neither those of the pretraining nor those of its validation and test
 STEPS = (0, 4, 7)  # time steps at which an object becomes a sample
 

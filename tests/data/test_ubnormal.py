@@ -3,6 +3,7 @@
 import json
 import pickle
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from lightning import Trainer
 from PIL import Image
 
-from tvau.data.module import collate
+from tiny import turn
+from tvau.data.module import collate, mirrored
 from tvau.data.tracks import Track, read_tracks
 from tvau.data.ubnormal import UBnormal, UBnormalFiles, read_object_names
 from tvau.errors import DataError
@@ -211,6 +213,25 @@ def test_training_clips_stay_in_memory_if_asked(small: Any) -> None:
         clips = data(small, "fit", in_memory=keeps).splits["training"]
         assert (clips[0] is clips[0]) == keeps
         assert torch.equal(clips[0]["video"], clips.sample(clips.clips[0])["video"])
+
+
+def test_training_clips_come_a_second_time_in_a_mirror(small: Any) -> None:
+    plain = data(small, "fit").splits
+    both = data(small, "fit", mirror=True).splits
+    count = len(plain["training"])
+    assert (len(both["training"]), both["validation"].clips) == (2 * count, plain["validation"].clips)
+    abnormal = next(at for at, clip in enumerate(plain["training"].clips) if clip.abnormal)
+    one, other = both["training"][abnormal], both["training"][count + abnormal]
+    assert torch.equal(other["video"], one["video"].flip(-1))
+    assert torch.equal(other["mask"], one["mask"].flip(-1))
+    assert not torch.equal(other["mask"], one["mask"])
+    assert torch.equal(other["labels"], one["labels"])
+    for (track, at, x1, y1, x2, y2), own in zip(other["boxes"].tolist(), one["boxes"].tolist(), strict=True):
+        assert (track, at, y1, y2) == (own[0], own[1], own[3], own[5])
+        frame = other["mask"][at, y1 : y2 + 1, x1 : x2 + 1]
+        assert torch.equal(frame, one["mask"][at, y1 : y2 + 1, own[2] : own[4] + 1].flip(-1))
+    with pytest.raises(DataError, match="dialogs name both"):
+        mirrored([replace(plain["training"].clips[0], turns=(turn("Where?", "at the upper left."),))])
 
 
 def test_videos_of_unequal_shape_make_no_batch(small: Any) -> None:

@@ -127,6 +127,7 @@ class LabelledVideos(VideoDataModule):
         on_broken: what a video with missing or broken files does: "fail", or "skip" (named in a warning).
         test_splits: the splits that `test` runs over, one loader each.
         in_memory: keep training clips once they are read (small data sets).
+        mirror: every training clip comes a second time, as in a mirror; for stage 1, not for dialogs.
     """
 
     ids = False
@@ -150,8 +151,9 @@ class LabelledVideos(VideoDataModule):
         on_broken: OnBroken = "fail",
         test_splits: Sequence[str] = ("test",),
         in_memory: bool = False,
+        mirror: bool = False,
     ) -> None:
-        super().__init__(batch_size, num_workers, shuffle, balance, seed, on_broken, test_splits, in_memory)
+        super().__init__(batch_size, num_workers, shuffle, balance, seed, on_broken, test_splits, in_memory, mirror)
         self.root, self.frames, self.stride, self.hop, self.size = root, frames, stride, hop, size
         self.kind: Clips = clips
         self.dialogs, self.turns, self.limit = dialogs, turns, limit

@@ -3,7 +3,7 @@
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -32,6 +32,7 @@ class Clip:
     frames: Sequence[int]  # 0-based numbers, rising; the last one again and again where a video is shorter than a clip
     turns: tuple[Turn, ...] = ()
     labels: tuple[bool, ...] | None = None  # the data set's own, of each frame; None where it has none
+    mirrored: bool = False  # left is right
 
     @property
     def abnormal(self) -> bool:
@@ -99,11 +100,23 @@ class ClipDataset(Dataset[Sample]):
         if clip.labels is not None:
             sample["labels"] = torch.tensor(clip.labels)
         sample.update(cast(Sample, self.truth(clip, video.size)))
-        return sample
+        return in_a_mirror(sample) if clip.mirrored else sample
 
     def truth(self, clip: Clip, size: Size) -> dict[str, Tensor]:
         """Mask and other tensors of a clip, resized like its frames; `size` is that of the source."""
         return {}
+
+
+def in_a_mirror(sample: Sample) -> Sample:
+    """The same clip with left and right exchanged. Words are left out: they may say left or right."""
+    made, width = cast(Sample, {**sample, "turns": []}), sample["video"].shape[-1]
+    for key in ("video", "mask", "ids"):
+        if key in made:
+            made[key] = made[key].flip(-1).contiguous()
+    if "boxes" in made:
+        track, at, x1, y1, x2, y2 = made["boxes"].unbind(1)
+        made["boxes"] = torch.stack([track, at, width - 1 - x2, y1, width - 1 - x1, y2], 1)
+    return made
 
 
 class ClipStream(IterableDataset[Batch]):
@@ -168,6 +181,13 @@ def collate(samples: Sequence[Sample]) -> Batch:
     return side_by_side({key: [cast(dict[str, Any], sample).get(key) for sample in samples] for key in keys})
 
 
+def mirrored(clips: Sequence[Clip]) -> list[Clip]:
+    """The same clips in a mirror. Raises DataError where something is said of them."""
+    if any(clip.turns for clip in clips):
+        raise DataError("`mirror` turns left into right, and dialogs name both: it is for maps alone (clips: windows)")
+    return [replace(clip, mirrored=True) for clip in clips]
+
+
 class VideoDataModule(lightning.LightningDataModule, ABC):
     """Loaders over the clips of a data set; a data set says which clips its splits hold.
 
@@ -181,6 +201,10 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
         in_memory: keep training clips once they are read, in each worker: small data sets are decoded only once. A
             clip of 16 frames of 96x160 pixels takes 1 MB.
         test_splits: names of the splits that `test` runs over, one loader each, in this order.
+        mirror: every training clip comes a second time, as in a mirror. Not with dialogs, which say left and right.
+
+    Raises:
+        DataError: at `setup`, `mirror` for clips with dialogs.
     """
 
     def __init__(
@@ -193,12 +217,13 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
         on_broken: OnBroken = "fail",
         test_splits: Sequence[str] = ("test",),
         in_memory: bool = False,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
         self.batch_size, self.num_workers = batch_size, num_workers
         self.shuffle, self.balance, self.seed = shuffle, balance, seed
         self.on_broken: OnBroken = on_broken
-        self.test_splits, self.in_memory = list(test_splits), in_memory
+        self.test_splits, self.in_memory, self.mirror = list(test_splits), in_memory, mirror
         self.splits: dict[str, ClipDataset] = {}
         self.looked: Callable[[], Mapping[str, int]] = (
             dict  # windows by video that were predicted before; each process asks
@@ -219,6 +244,8 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
         for name in names.get(stage, self.test_splits):
             if name not in self.splits:
                 self.splits[name] = self.split(name)
+                if name == "training" and self.mirror:
+                    self.splits[name].clips += mirrored(self.splits[name].clips)
         if self.in_memory and "training" in self.splits:
             self.splits["training"].kept = {}
 
