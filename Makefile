@@ -161,6 +161,7 @@ nano: $(READY) ## Pretrain the embedded LVLM again: makes the weights in backbon
 	$(TVAU) nano backbones/nano
 	$(TVAU) fit --config configs/synthetic/pretrain_tower.yaml
 	$(TVAU) fit --config configs/synthetic/pretrain.yaml
+	$(TVAU) fit --config configs/synthetic/pretrain_together.yaml
 	$(TVAU) test --config configs/synthetic/held_out.yaml
 
 clean: ## Remove the data and runs of demo and bench; .venv stays

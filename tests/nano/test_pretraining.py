@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 import torch
+import yaml
 from lightning.pytorch.cli import LightningCLI
 from torch import Tensor
 
@@ -97,3 +98,19 @@ def test_an_interrupted_pretraining_goes_on_with_the_next_batch(root: Path, fold
     pretrain(root, folder, 2, "--trainer.callbacks.minutes=0")
     pretrain(root, folder, 3, f"--ckpt_path={folder / 'runs' / 'nano' / 'last.ckpt'}")
     assert watch.steps == [(step, f"synthetic_{step * 1000}") for step in range(3)]
+
+
+@pytest.mark.parametrize("part", ["pretrain_tower", "pretrain", "pretrain_together"])
+def test_each_part_of_make_nano_learns_from_its_own_stages(root: Path, folder: Path, part: str) -> None:
+    config = root / "configs" / "synthetic" / f"{part}.yaml"
+    stages = yaml.safe_load(config.read_text())["data"]["init_args"]["stages"]
+    small = [{**stage, "batches": 1, "batch_size": 1} for stage in stages]
+    with contextlib.chdir(folder), mock.patch("sys.argv", ["tvau"]):
+        cli = main([
+            "fit", f"--config={config}", f"--data.stages={json.dumps(small)}", "--data.scenes=2",
+            "--data.num_workers=0", "--model.backbone.init_args.blocks=[1,6]", "--trainer.max_steps=1",
+            "--model.backbone.init_args.random_weights=true", "--trainer.enable_progress_bar=false",
+        ])  # fmt: skip
+    assert cli.trainer.global_step == 1
+    assert f"configs/synthetic/{part}.yaml" in (root / "Makefile").read_text().partition("\nnano:")[2]
+    assert (folder / "backbones" / "nano" / "model.safetensors").is_file()
