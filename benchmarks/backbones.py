@@ -155,7 +155,7 @@ class Bench:
 
     def with_modules(self, model: TVAU | None = None) -> None:
         """(c) tvau."""
-        (model or self.whole).converse(self.batch, [[QUESTION]] * len(self.batch["name"]), self.words)
+        converse(model or self.whole, self.batch, [[QUESTION]] * len(self.batch["name"]), self.words)
 
     def base_once(self) -> None:
         """(d) tvau, base prompts once and not at every step."""

@@ -28,6 +28,7 @@ LINE_OPTIONS: dict[str, dict[str, Any]] = {  # what a line changes, by its own m
     "pooled_steps": {**HEATMAP, "pool": 4},
     "evidence_beside": {**HEATMAP, "parts": ["base", "region", "global", "peak", "track"]},
     "evidence_alone": {**HEATMAP, "parts": ["peak", "track"]}, "grounded": {**HEATMAP, "grounded": True},
+    "spotlight": {**HEATMAP, "grounded": True, "spotlight": 6.0},
     "maps_beside_differences": {**HEATMAP, "view": "difference+map"}, "maps_instead": {**HEATMAP, "view": "map"},
     "without_base": {**HEATMAP, "parts": ["region", "global"]},
     "without_region": {**HEATMAP, "parts": ["base", "global"]},
@@ -42,7 +43,7 @@ LINE_OPTIONS: dict[str, dict[str, Any]] = {  # what a line changes, by its own m
 
 
 BESIDE: dict[str, dict[str, Any]] = {  # and outside the model
-    "grounded": {"trainer": {"limit_val_batches": 1.0}},  # what its judge learns from
+    **dict.fromkeys(("grounded", "spotlight"), {"trainer": {"limit_val_batches": 1.0}}),  # what the judge learns from
     "larger_batches": {"data": {"init_args": {"batch_size": 16}}},
 }
 
