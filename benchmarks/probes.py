@@ -4,9 +4,9 @@
     python benchmarks/probes.py other/nano --clips 400
 
 Every object of a clip is one sample for each of three time steps: the mean of its cells' features. Logistic regressions
-learn its class, action, colours, the ground under it and its cell of a 3x3 grid from some clips of the held-out scenes and are scored on
-others; nothing of these scenes or seeds was in the pretraining. "constant" is the commonest answer of the test clips.
-A probe can read where an object ends only from features that saw all time steps: the language model's.
+learn its class, action, colours, the ground under it and its cell of a 3x3 grid from some clips of the held-out scenes
+and are scored on others; nothing of these scenes or seeds was in the pretraining. "constant" is the commonest answer of
+the test clips. A probe can read where an object ends only from features that saw all time steps: the language model's.
 """
 
 import argparse

@@ -43,7 +43,8 @@ LINE_OPTIONS: dict[str, dict[str, Any]] = {  # what a line changes, by its own m
 
 
 BESIDE: dict[str, dict[str, Any]] = {  # and outside the model
-    **dict.fromkeys(("grounded", "spotlight"), {"trainer": {"limit_val_batches": 1.0}}),  # what the judge learns from
+    "grounded": {"trainer": {"limit_val_batches": 1.0}},  # what its judge learns from
+    "spotlight": {"trainer": {"limit_val_batches": 1.0}},
     "larger_batches": {"data": {"init_args": {"batch_size": 16}}},
 }
 
