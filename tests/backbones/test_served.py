@@ -21,6 +21,8 @@ from tvau.backbones.served import Messages, Served, packed
 from tvau.cli import main
 from tvau.dialog import Conversation, converse
 from tvau.errors import BackboneError
+from tvau.judge import Judge
+from tvau.language import FLOW
 from tvau.model import TVAU
 from tvau.shipped import MODEL, path
 from tvau.tasks.dialog import load
@@ -67,6 +69,16 @@ def test_answers_and_maps_are_those_of_the_model_here(local: TVAU, served: TVAU,
     assert all(given[0])
     assert torch.equal(seen, maps)  # type: ignore[arg-type]
     assert not any("lora" in name or "language_model" in name for name, _ in served.named_parameters())
+
+
+def test_a_server_is_shown_whole_clips(local: TVAU, served: TVAU, clip: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The spotlight has no place in its protocol: words behind a Yes are those of a model here that has none."""
+    assert served.spotlight is not None
+    monkeypatch.setattr(Judge, "forward", lambda judge, peaks, leans: leans * 0 + 1)
+    monkeypatch.setattr(local, "spotlight", None)
+    (expected, given), _ = zip(*(converse(model, clip, [list(FLOW[:2])], 24) for model in (local, served)), strict=True)
+    assert given == expected
+    assert given[0][0].startswith("Yes,")
 
 
 def test_what_is_sent_is_what_the_documentation_asks_for(served: TVAU, stand_in: StandIn, clip: Batch) -> None:
