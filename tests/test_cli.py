@@ -1,5 +1,6 @@
 """The chain as a user types it, on a miniature world with a tiny random LVLM."""
 
+import contextlib
 import csv
 import json
 import pickle
@@ -15,6 +16,7 @@ from tvau.commands.figures import read_plan
 from tvau.data.video import open_video
 from tvau.language import FLOW
 from tvau.metrics.files import read_detections
+from tvau.tasks import HeatmapTask
 from tvau.tasks.checkpoints import read_checkpoint
 from tvau.verdict import yes_no
 
@@ -43,6 +45,27 @@ def dialog(demo: Demo, heatmap: Path) -> Path:
     demo("test", "dialog", f"--ckpt_path={last}", "--model.most=6")
     assert (last.parent / "log" / "csv" / "metrics.csv").is_file()  # the test leaves the training's log alone
     return last
+
+
+def test_a_fit_sees_its_clips_in_a_mirror_too(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+    step = HeatmapTask.training_step
+
+    def watch(task: HeatmapTask, batch: Any, index: int) -> Any:
+        seen.extend(clip.numpy().tobytes() for clip in batch["video"])
+        return step(task, batch, index)
+
+    monkeypatch.setattr(HeatmapTask, "training_step", watch)
+    options = ("--data.balance=false", "--trainer.max_steps=-1", "--trainer.max_epochs=1", "--trainer.callbacks=null")
+    clips = demo("fit", "heatmap", "--data.mirror=true", *options).datamodule.splits["training"]
+    plain = [clip for clip in clips.clips if not clip.mirrored]
+    assert 2 * len(plain) == len(clips) == len(seen)
+    assert any(clip.turns for clip in plain)
+    assert not any(clip.turns for clip in clips.clips if clip.mirrored)
+    for clip in plain:
+        with contextlib.chdir(demo.folder):
+            video = clips.sample(clip)["video"]
+        assert {video.numpy().tobytes(), video.flip(-1).numpy().tobytes()} <= set(seen)
 
 
 def stored(path: Path) -> dict[str, Any]:

@@ -101,8 +101,8 @@ class Conversation:
         backbone, dialog = self.model.backbone, self._put(questions)
         judged = [question is not None and same(question, JUDGEMENT) for question in questions]
         begin = self._judge(dialog, judged) if any(judged) else [""] * len(questions)
-        if self.model.grounded and self.model.spotlight is not None and dialog.picture.numel():
-            told = [word == "Yes," or same(q or "", TARGET) for q, word in zip(questions, begin, strict=True)]
+        told = [word == "Yes," or same(q or "", TARGET) for q, word in zip(questions, begin, strict=True)]
+        if self.model.grounded and self.model.spotlight is not None and any(told) and dialog.picture.numel():
             cold = self.evidence.cold(dialog.picture, self.model.spotlight)
             dialog.hide(cold & cold.new_tensor(told)[:, None, None, None])
         ways = self.evidence.ways if self.model.grounded else []

@@ -3,7 +3,6 @@
 import json
 import pickle
 from collections import OrderedDict
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ from hypothesis import strategies as st
 from lightning import Trainer
 from PIL import Image
 
-from tiny import turn
-from tvau.data.module import collate, mirrored
+from tvau.data.module import collate
 from tvau.data.tracks import Track, read_tracks
 from tvau.data.ubnormal import UBnormal, UBnormalFiles, read_object_names
 from tvau.errors import DataError
@@ -231,7 +229,7 @@ def test_training_clips_come_a_second_time_in_a_mirror(small: Any) -> None:
         frame = other["mask"][at, y1 : y2 + 1, x1 : x2 + 1]
         assert torch.equal(frame, one["mask"][at, y1 : y2 + 1, own[2] : own[4] + 1].flip(-1))
     with pytest.raises(DataError, match="dialogs name both"):
-        mirrored([replace(plain["training"].clips[0], turns=(turn("Where?", "at the upper left."),))])
+        data(small, "fit", mirror=True, clips="dialogs")
 
 
 def test_videos_of_unequal_shape_make_no_batch(small: Any) -> None:

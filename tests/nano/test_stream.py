@@ -59,6 +59,19 @@ def test_what_is_seen_is_known() -> None:
     assert (sample["objects"][0] == -1).all()  # the background is no object
 
 
+def test_a_stage_may_favour_kinds_and_knows_their_ground() -> None:
+    for kind, noun, zone in (("car on the road", "car", "road"), ("jaywalking", "person", "road"),
+                             ("cycling", "cyclist", "walk")):  # fmt: skip
+        stage = Stage(1, 1, 1, crowd=(0, 0), activities=(3, 3), kinds=(kind,))
+        tables = [SyntheticClips([stage], SIZE, 0, range(8)).sample(stage, number)["objects"] for number in range(40)]
+        rows = torch.cat([table[table[:, 0] >= 0] for table in tables])
+        own = rows[rows[:, 0] == NOUNS.index(noun)]  # a street has its traffic beside them
+        assert len(own) > len(rows) / 2
+        assert (own[:, 4] == ZONES.index(zone)).float().mean() > 0.5  # who crosses a road is on the walk at times
+    with pytest.raises(DataError, match="'drone' is a novel kind"):
+        clips().sample(Stage(1, kinds=("drone",)), 0)
+
+
 def test_attributes_are_numbers_of_words() -> None:
     person = Target("person", "running", (("top", "red"), ("trousers", "blue")), "upper left", "center", "down right")
     smoke = Target("smoke", "rising", (), "center", "center", "")

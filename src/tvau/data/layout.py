@@ -127,7 +127,10 @@ class LabelledVideos(VideoDataModule):
         on_broken: what a video with missing or broken files does: "fail", or "skip" (named in a warning).
         test_splits: the splits that `test` runs over, one loader each.
         in_memory: keep training clips once they are read (small data sets).
-        mirror: every training clip comes a second time, as in a mirror; for stage 1, not for dialogs.
+        mirror: every training clip comes a second time, as in a mirror; for stage 1, not for `clips: dialogs`.
+
+    Raises:
+        DataError: `mirror` for dialogs, which name left and right.
     """
 
     ids = False
@@ -154,6 +157,8 @@ class LabelledVideos(VideoDataModule):
         mirror: bool = False,
     ) -> None:
         super().__init__(batch_size, num_workers, shuffle, balance, seed, on_broken, test_splits, in_memory, mirror)
+        if mirror and clips == "dialogs":
+            raise DataError("`mirror` turns left into right, and dialogs name both: it is for maps (`clips: windows`)")
         self.root, self.frames, self.stride, self.hop, self.size = root, frames, stride, hop, size
         self.kind: Clips = clips
         self.dialogs, self.turns, self.limit = dialogs, turns, limit

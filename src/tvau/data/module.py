@@ -108,8 +108,8 @@ class ClipDataset(Dataset[Sample]):
 
 
 def in_a_mirror(sample: Sample) -> Sample:
-    """The same clip with left and right exchanged. Words are left out: they may say left or right."""
-    made, width = cast(Sample, {**sample, "turns": []}), sample["video"].shape[-1]
+    """The same clip with left and right exchanged."""
+    made, width = sample.copy(), sample["video"].shape[-1]
     for key in ("video", "mask", "ids"):
         if key in made:
             made[key] = made[key].flip(-1).contiguous()
@@ -181,13 +181,6 @@ def collate(samples: Sequence[Sample]) -> Batch:
     return side_by_side({key: [cast(dict[str, Any], sample).get(key) for sample in samples] for key in keys})
 
 
-def mirrored(clips: Sequence[Clip]) -> list[Clip]:
-    """The same clips in a mirror. Raises DataError where something is said of them."""
-    if any(clip.turns for clip in clips):
-        raise DataError("`mirror` turns left into right, and dialogs name both: it is for maps alone (clips: windows)")
-    return [replace(clip, mirrored=True) for clip in clips]
-
-
 class VideoDataModule(lightning.LightningDataModule, ABC):
     """Loaders over the clips of a data set; a data set says which clips its splits hold.
 
@@ -201,10 +194,7 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
         in_memory: keep training clips once they are read, in each worker: small data sets are decoded only once. A
             clip of 16 frames of 96x160 pixels takes 1 MB.
         test_splits: names of the splits that `test` runs over, one loader each, in this order.
-        mirror: every training clip comes a second time, as in a mirror. Not with dialogs, which say left and right.
-
-    Raises:
-        DataError: at `setup`, `mirror` for clips with dialogs.
+        mirror: every training clip comes a second time, as in a mirror, without its turns: they say left and right.
     """
 
     def __init__(
@@ -245,7 +235,8 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
             if name not in self.splits:
                 self.splits[name] = self.split(name)
                 if name == "training" and self.mirror:
-                    self.splits[name].clips += mirrored(self.splits[name].clips)
+                    clips = self.splits[name].clips
+                    clips += [replace(clip, mirrored=True, turns=()) for clip in clips]
         if self.in_memory and "training" in self.splits:
             self.splits["training"].kept = {}
 

@@ -60,10 +60,7 @@ class AttentionTask(UnfittedTask):
     def learn(self, data: VideoDataModule) -> None:
         """Chooses the heads, and the scale of their scores. Raises DataError without masks in the validation."""
         looks, truths = [], []
-        left = {
-            True: self.clips // 2,
-            False: self.clips // 2,
-        }  # abnormal and normal clips; some lists begin with one kind
+        left = dict.fromkeys((True, False), self.clips // 2)  # abnormal and normal; some lists begin with one kind
         for batch in self.moved(data.val_dataloader()):
             rows = []
             for row in having(batch, "mask"):

@@ -25,10 +25,8 @@ MADE_OF = (
     "view", "of", "variant", "channels", "base", "parts", "base_once", "pool", "lora_rank", "lora_alpha",
     "learned_text", "width", "context", "folds", "grounded", "spotlight", "bank", "blocks",
 )  # fmt: skip
-BEFORE = {
-    "of": "similarity",
-    "spotlight": None,
-}  # what was done before there was an option, where its checkpoints have the others
+# what was done before there was an option, where its checkpoints have the others
+BEFORE = {"of": "similarity", "spotlight": None}
 
 
 class CheckpointFiles(TorchCheckpointIO):
