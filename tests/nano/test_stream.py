@@ -11,9 +11,9 @@ from tvau.data.module import collate
 from tvau.errors import DataError
 from tvau.language import ACTIONS, CELLS, COLOURS, NOUNS, Target
 from tvau.nano import SyntheticStream
-from tvau.nano.stream import Stage, SyntheticClips, attributes
+from tvau.nano.stream import Stage, SyntheticClips, attributes, grounds
 from tvau.types import Batch
-from tvau.world import ZONES
+from tvau.world import ZONES, plan, scene_for_pretraining
 
 SIZE = (48, 80)
 STAGES = [Stage(2, 2, pairs=1, crowd=(1, 2), questions=0), Stage(1, 1, pairs=2, spacing=14, questions=3)]
@@ -59,15 +59,22 @@ def test_what_is_seen_is_known() -> None:
     assert (sample["objects"][0] == -1).all()  # the background is no object
 
 
-def test_a_stage_may_favour_kinds_and_knows_their_ground() -> None:
-    for kind, noun, zone in (("car on the road", "car", "road"), ("jaywalking", "person", "road"),
-                             ("cycling", "cyclist", "walk")):  # fmt: skip
-        stage = Stage(1, 1, 1, crowd=(0, 0), activities=(3, 3), kinds=(kind,))
-        tables = [SyntheticClips([stage], SIZE, 0, range(8)).sample(stage, number)["objects"] for number in range(40)]
-        rows = torch.cat([table[table[:, 0] >= 0] for table in tables])
-        own = rows[rows[:, 0] == NOUNS.index(noun)]  # a street has its traffic beside them
-        assert len(own) > len(rows) / 2
-        assert (own[:, 4] == ZONES.index(zone)).float().mean() > 0.5  # who crosses a road is on the walk at times
+@pytest.mark.parametrize(
+    ("kind", "noun", "zone"),
+    [("car on the road", "car", "road"), ("jaywalking", "person", "road"), ("cycling", "cyclist", "walk")],
+)
+def test_the_ground_under_an_actor_is_known(kind: str, noun: str, zone: str) -> None:
+    found = []
+    for number in range(40):
+        script = plan(number, scene_for_pretraining(number % 8), None, (0, 0), 32, 5.0, activities=[kind] * 3)
+        under = grounds(script, 16)
+        found += [under[actor.ident] == zone for actor in script.actors if actor.noun == noun and actor.shown[16]]
+    assert sum(found) > len(found) / 2 > 0  # who crosses a road is on the walk at times
+
+
+def test_a_stage_may_favour_kinds() -> None:
+    table = clips().sample(Stage(1, crowd=(0, 0), activities=(2, 2), kinds=("fire",)), 3)["objects"]
+    assert set(table[table[:, 0] >= 0][:, 0].tolist()) == {NOUNS.index("fire")}
     with pytest.raises(DataError, match="'drone' is a novel kind"):
         clips().sample(Stage(1, kinds=("drone",)), 0)
 
