@@ -56,8 +56,11 @@ def test_a_fit_sees_its_clips_in_a_mirror_too(demo: Demo, monkeypatch: pytest.Mo
         return step(task, batch, index)
 
     monkeypatch.setattr(HeatmapTask, "training_step", watch)
-    options = ("--data.balance=false", "--trainer.max_steps=-1", "--trainer.max_epochs=1", "--trainer.callbacks=null")
-    clips = demo("fit", "heatmap", "--data.mirror=true", *options).datamodule.splits["training"]
+    options = [
+        "--data.mirror=true", "--data.balance=false", "--trainer.max_steps=-1", "--trainer.max_epochs=1",
+        "--trainer.callbacks=null", "--trainer.logger=false", "--trainer.default_root_dir=runs/mirror",
+    ]  # fmt: skip
+    clips = demo("fit", "heatmap", *options).datamodule.splits["training"]
     plain = [clip for clip in clips.clips if not clip.mirrored]
     assert 2 * len(plain) == len(clips) == len(seen)
     assert any(clip.turns for clip in plain)
