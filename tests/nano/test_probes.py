@@ -8,7 +8,7 @@ HEAD = "| read from | noun | action | colour | trousers | ground | place | start
 
 
 def test_probes_read_every_layer(root: Path) -> None:
-    # in a process of its own: what drawing leaves in this one (OpenCV's threads) does not survive a fork
+    # in a process of its own: after drawing in this one, workers of a later test's loader once hung (why is not known)
     command = [sys.executable, f"{root}/benchmarks/probes.py", f"{root}/backbones/nano", "--clips", "16"]
     title, head, _, *rows = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert (title.startswith(str(root / "backbones" / "nano")), head) == (True, HEAD)
