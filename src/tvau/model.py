@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d
 
 from tvau.backbones import Inputs, VideoLVLM, VisionPass
-from tvau.backbones.base import stands_for
 from tvau.data.parts import fold
 from tvau.errors import OptionError
 from tvau.familiarity import Familiarity, feature
@@ -73,8 +72,7 @@ class TVAU(nn.Module):
         judge: what decides a grounded judgement. Needs the decoder.
         grounded: evidence opens the answers, see `tvau.dialog`. Ours, not the paper's; needs the judge.
         spotlight: words about a target do not see what lies further below the hottest part of the clip's map than so
-            many logits; None: they see the whole picture. In training mode half of the clips are dimmed so far, see
-            `dim`. Ours; only where `grounded`.
+            many logits; None: they see the whole picture. Ours; only where `grounded`.
         folds: decoders that have not seen a part of the training each, see `tvau.data.parts`. In training mode they
             draw the maps of that part, so that language is learned from maps no better than those of new clips.
         every: the tower looks at every so many-th frame of a clip where nothing is said, and heatmaps lie over all of
@@ -180,23 +178,7 @@ class TVAU(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Loss of the dialogs' answers given video, anomaly prompts and questions (eq. 14)."""
         seen = self.look(batch, batch["turns"])
-        dimmed = self.training and self.grounded and self.spotlight is not None
-        return self.backbone.loss(self.dim(seen) if dimmed else seen.inputs, seen.vision, seen.prompts)
-
-    def dim(self, seen: Evidence) -> Inputs:
-        """The tokens of clips, of half of them without a part of the picture. Needs maps.
-
-        What stands out stays in view; of the rest each such clip loses a share of its own, between nothing and all.
-        So words are learned as they will be spoken, from the target alone (`Conversation`), and never rely on a map.
-        """
-        picture = self.backbone.picture_places(seen.inputs)
-        cold = seen.cold(picture, cast(float, self.spotlight))
-        half, share, each = (torch.rand(n, device=cold.device) for n in (len(cold), len(cold), cold.numel()))
-        lost = each.view_as(cold) < (share * (half < 0.5))[:, None, None, None]
-        hidden = stands_for(picture, cold & lost)
-        mask = seen.inputs["attention_mask"].clone()
-        mask[:, : hidden.shape[1]][hidden] = 0
-        return seen.inputs | {"attention_mask": mask}
+        return self.backbone.loss(seen.inputs, seen.vision, seen.prompts)
 
     def maps(self, batch: Batch) -> Maps:
         """The decoder's maps (eq. 6). Needs the decoder; see `glance`."""

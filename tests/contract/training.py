@@ -1,7 +1,6 @@
 """What is trained: prompts and LoRA, and nothing that is frozen."""
 
 import copy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +22,6 @@ class Training(Checks):
         assert prompts.grad is not None
         assert (prompts.grad.abs().sum(-1) > 0).all()
         assert all(p.grad is None and not p.requires_grad for p in lvlm.parameters())
-
-    @torch.no_grad()
-    def test_what_the_mask_hides_teaches_nothing(self, lvlm: HuggingFaceLVLM, record_property: Note) -> None:
-        """Parts of the picture that the mask leaves out, as where clips are dimmed, do not reach the loss."""
-        inputs = lvlm.prepare(self.clips(), [DIALOG], 0, [FPS])
-        vision, picture = lvlm.encode(inputs), lvlm.picture_places(inputs)
-        hidden = torch.ones_like(picture, dtype=torch.bool)
-        hidden[:, 0, 0, 0] = False
-        pooled = vision.output["pooler_output"]
-        tokens = torch.cat(list(pooled))
-        times, rows, columns = (vision.hidden[1].shape[i] for i in (1, 3, 4))
-        lie = lvlm.on_picture(torch.arange(len(tokens))[None], (times, rows, columns))
-        others = tokens.index_copy(0, lie[hidden], -3 * tokens[lie[hidden]])
-        pooled = others.view_as(pooled) if isinstance(pooled, torch.Tensor) else (others,)
-        changed = replace(vision, output=replace(vision.output, pooler_output=pooled))
-        dark = inputs["attention_mask"].clone()
-        dark[:, picture[hidden]] = 0
-        dimmed = inputs | {"attention_mask": dark}
-        compare(record_property, lvlm.loss(dimmed, changed), lvlm.loss(dimmed, vision), ROUNDING)
-        assert abs(lvlm.loss(inputs, changed) - lvlm.loss(inputs, vision)) > 10 * ROUNDING
-        assert abs(lvlm.loss(dimmed, vision) - lvlm.loss(inputs, vision)) > 10 * ROUNDING
 
     def test_gradients_are_the_same_without_kept_activations(
         self, fresh: HuggingFaceLVLM, folder: Path, record_property: Note

@@ -54,18 +54,10 @@ class Dialog:
 
         What was fed before has seen them.
         """
-        self.hidden = None if cold is None else stands_for(self.picture, cold)
-
-
-def stands_for(picture: Tensor, cold: Tensor) -> Tensor:
-    """Which of the first tokens of each sequence stand for certain parts of the picture: bool [B, L'].
-
-    Args:
-        picture: [B, T', h, w], at which place of the sequence each part of the picture stands; the last is at L' - 1.
-        cold: bool [B, T', h, w], which parts are meant.
-    """
-    none = torch.zeros(len(picture), int(picture.max()) + 1, dtype=torch.bool, device=picture.device)
-    return none.scatter(1, picture.flatten(1), cold.flatten(1))
+        self.hidden = None
+        if cold is not None:
+            seen = torch.zeros_like(self.mask[:, : int(self.picture.max()) + 1], dtype=torch.bool)
+            self.hidden = seen.scatter(1, self.picture.flatten(1), cold.flatten(1))
 
 
 class VideoLVLM(nn.Module, ABC):
@@ -124,10 +116,6 @@ class VideoLVLM(nn.Module, ABC):
         Often one stands for several patches, so h <= H' and w <= W'. Those that lie nowhere, such as class tokens, are
         left out.
         """
-
-    @abstractmethod
-    def picture_places(self, inputs: Inputs) -> Tensor:
-        """At which place of the sequence each of `picture_tokens` stands: [B, T', h, w]; empty: elsewhere."""
 
     @abstractmethod
     def mute(self, muted: bool = True) -> None:

@@ -212,7 +212,7 @@ class Served(VideoLVLM):
         if rank:
             self._absent()
 
-    encode_text = forward = loss = unfreeze = picture_places = _absent
+    encode_text = forward = loss = unfreeze = _absent
 
 
 def packed(tensor: Tensor) -> str:

@@ -1,5 +1,6 @@
 """The language model's side of all Hugging Face LVLMs: the sequence of eq. 14, its loss, and dialogs on one cache."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,10 @@ class Speaker(VideoLVLM):
     tokens: DialogTokens
     ends: set[int]
     modality = "video"
+
+    @abstractmethod
+    def picture_places(self, inputs: Inputs) -> Tensor:
+        """At which place of the sequence each of `picture_tokens` stands: [B, T', h, w]."""
 
     # ---- one sequence (eq. 14) ----
 

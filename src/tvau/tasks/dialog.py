@@ -54,8 +54,7 @@ class DialogTask(Task):
             `tvau.dialog.Conversation`. Ours, not the paper's; needs `heatmap`. What decides the first word is fitted
             in every validation of a fit, and kept in the checkpoint.
         spotlight: words about a target see only the visual tokens where the map rises to within so many logits of the
-            clip's peak, and half of the training clips are dimmed so far (`TVAU.dim`); None: all is seen. Ours; only
-            where `grounded`. A checkpoint that was trained without can be tested with it, and the other way round.
+            clip's peak; None: all. Ours; only where `grounded`. Nothing is trained for it.
         out_of_fold: learn from the maps of those decoders of `heatmap` that have not seen a clip, where it holds any
             (`folds` of `HeatmapTask`); validation, test and predict use its main decoder.
         lora_rank, lora_alpha, lora_dropout: of LoRA on the language model; rank 0: none.
