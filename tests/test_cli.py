@@ -146,9 +146,14 @@ def test_a_checkpoint_without_a_rule_for_boxes_still_serves(demo: Demo, heatmap:
     checkpoint = stored(heatmap)
     del checkpoint["rules"]
     torch.save(checkpoint, tmp_path / "old.ckpt")
-    demo("test", "heatmap", f"--ckpt_path={tmp_path / 'old.ckpt'}", f"--trainer.default_root_dir={tmp_path}")
-    results = json.loads((tmp_path / "test.json").read_text())
-    assert results["tvau"]["test"]["rule"]["threshold"] == 0.5
+    both = "--model.baselines=[median difference, squared difference]"
+    for ckpt, unruled in ((tmp_path / "old.ckpt", "tvau, median difference, squared"), (heatmap, "squared")):
+        with pytest.warns(UserWarning, match=f"^{unruled} difference: no rule for boxes and events was chosen"):
+            demo("test", "heatmap", f"--ckpt_path={ckpt}", f"--trainer.default_root_dir={tmp_path}", both)
+        results = json.loads((tmp_path / "test.json").read_text())
+        ours, theirs = (results[method]["test"]["rule"] for method in ("tvau", "squared difference"))
+        assert theirs["threshold"] == 0.5
+        assert ours == stored(ckpt).get("rules", {}).get("tvau", theirs)
 
 
 # ---- stage 2 ----

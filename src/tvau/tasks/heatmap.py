@@ -1,5 +1,6 @@
 """Stage 1: the heatmap decoder learns to align the frozen tower's hidden states with the text prompts."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -99,9 +100,16 @@ class MapTask(Task):
     def on_test_start(self) -> None:
         """One set of scores for each split and method."""
         self.scores.clear()
+        methods = (self.method, *self.baselines)
+        if (unruled := [method for method in methods if method not in self.rules]) and self.trainer.is_global_zero:
+            warnings.warn(
+                f"{', '.join(unruled)}: no rule for boxes and events was chosen on validation, so maps count from "
+                "0.5 on. To have it chosen, train with a validation, and with the baselines that are tested.",
+                stacklevel=2,
+            )
         kinds = kinds_of(Path(getattr(getattr(self.trainer, "datamodule", None), "root", "")))
         for split in self.split_names:  # in every process, also in one that gets no clip of a split
-            for method in (self.method, *self.baselines):
+            for method in methods:
                 scores = MapScores(self.rules.get(method), self.bootstrap, self.merl, kinds)
                 self.scores[f"{split}/{method}"] = scores.to(self.device)
 
