@@ -156,6 +156,17 @@ def test_a_checkpoint_without_a_rule_for_boxes_still_serves(demo: Demo, heatmap:
         assert ours == stored(ckpt).get("rules", {}).get("tvau", theirs)
 
 
+def test_null_takes_back_an_option_of_the_backbone(demo: Demo, tmp_path: Path) -> None:
+    for words in (("--model.backbone.cache=null",), ("--model.backbone.cache", "null")):
+        cli = demo(
+            "fit", "heatmap", "--model.backbone.cache=kept", *words, "--model.backbone.size=null",
+            "--trainer.max_steps=1", "--trainer.limit_val_batches=0", "--trainer.logger=false",
+            f"--trainer.default_root_dir={tmp_path}", "--trainer.callbacks=null",
+        )  # fmt: skip
+        assert cli.model.model.backbone.cache is None
+    assert not [name for name in ("None", "null", "kept") if (demo.folder / name).exists()]
+
+
 # ---- stage 2 ----
 
 

@@ -1,6 +1,7 @@
 """LightningCLI as fit, validate, test and predict use it; every Trainer flag, logger, strategy and callback works."""
 
 import logging
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,11 @@ QUIET = (  # a user can do nothing about them
 
 class ArgumentParser(LightningArgumentParser, Parser):
     """Lightning's, with our errors."""
+
+    def parse_args(self, args: Any = None, *more: Any, **options: Any) -> Any:
+        """As it is; a null two levels deep (`--model.backbone.cache=null`) comes here from jsonargparse as "None"."""
+        words = None if args is None else [re.sub(r"^(--[\w.]+)=None$", r"\1=null", word) for word in args]
+        return super().parse_args(words, *more, **options)
 
 
 class Config(ActionConfigFile):
