@@ -1,6 +1,5 @@
 """Which clips are shown, by which rule, and what is said of them."""
 
-import json
 import runpy
 from dataclasses import replace
 from pathlib import Path
@@ -114,44 +113,19 @@ def test_sentences_say_what_was_gained_and_where_least() -> None:
     assert sentences({}) == []
 
 
-# ---- the README's picture and table ----
-
-
-def run_benchmark(name: str, monkeypatch: pytest.MonkeyPatch, *words: Path | str) -> None:
-    script = Path(__file__).parents[2] / "benchmarks" / name
-    monkeypatch.setattr("sys.argv", [name, *map(str, words)])
-    runpy.run_path(str(script), run_name="__main__")
+# ---- the README's picture ----
 
 
 def test_the_picture_moves_and_keeps_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for case in (clip(name="good"), clip("test", name="open"), clip(hot=(30, 30), said="No.", name="missed")):
         save_case(tmp_path / "cases", case)
-    run_benchmark("cases.py", monkeypatch, tmp_path / "cases", tmp_path / "demo.webp", "--most", "100000")
+    script = Path(__file__).parents[2] / "benchmarks" / "cases.py"
+    words = [script.name, str(tmp_path / "cases"), str(tmp_path / "demo.webp"), "--most"]
+    monkeypatch.setattr("sys.argv", [*words, "100000"])
+    runpy.run_path(str(script), run_name="__main__")
     picture = Image.open(tmp_path / "demo.webp")
     assert len(list(ImageSequence.Iterator(picture))) == 3 * 2
     assert (tmp_path / "demo.webp").stat().st_size <= 100_000
+    monkeypatch.setattr("sys.argv", [*words, "99"])
     with pytest.raises(DataError, match="more than 99"):
-        run_benchmark("cases.py", monkeypatch, tmp_path / "cases", tmp_path / "demo.webp", "--most", "99")
-
-
-def test_the_table_takes_the_place_of_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def leave(run: str, method: str, scores: dict[str, Any]) -> None:
-        (tmp_path / run).mkdir()
-        (tmp_path / run / "test.json").write_text(json.dumps({method: {"test_seen": scores}}))
-
-    judged = {"yes_no": 0.75, "floor": {"yes_no": 0.5}}
-    target = {"slots": {"class": 1.0}, "floor": {"slots": {"class": 0.25}}}
-    leave("dialog", "tvau", {"frame": {"micro_auc": 0.9}, "text": {"judgement": judged, "target": target}})
-    leave("dialog_2", "map", {"text": {"judgement": {"yes_no": 0.7, "yes_no_auc": 0.8}}})
-    leave("heatmap", "median difference", {"frame": {"micro_auc": 0.6}})
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- table: a command -->\n| old |\n<!-- /table -->\nafter\n")
-    run_benchmark("readme_table.py", monkeypatch, tmp_path, page)
-    assert page.read_text().splitlines()[4:6] == [
-        "| of the training, new scenes | T-VAU | 0.900 | - | - | 0.750 | - | 1.000 | - | - | - | - |",
-        "| | map alone | - | - | - | 0.700 | 0.800 | - | - | - | - | - |",
-    ]
-    assert page.read_text().splitlines()[6].startswith("| | nothing learned | 0.600 | - | - | 0.500 | - |")
-    assert "old" not in page.read_text()
-    assert page.read_text().startswith("before\n")
-    assert page.read_text().endswith("<!-- /table -->\nafter\n")
+        runpy.run_path(str(script), run_name="__main__")
