@@ -50,6 +50,9 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_loaded_model_is_loaded_once_and_nothing_heavy_before(model: Model) -> None:
     assert tvau.load() is model
+    assert "load" in dir(tvau)
+    with pytest.raises(AttributeError, match="'tvau' has no attribute 'lode'"):
+        tvau.lode  # noqa: B018
     code = "import sys, tvau; print(any(m in sys.modules for m in ('torch', 'numpy', 'transformers')))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"
