@@ -159,9 +159,7 @@ speed: $(READY) ## Run the measured comparisons in benchmarks/ that need nothing
 
 nano: $(READY) ## Pretrain the embedded LVLM again: makes the weights in backbones/nano (hours)
 	$(TVAU) nano backbones/nano
-	$(TVAU) fit --config configs/synthetic/pretrain_tower.yaml
 	$(TVAU) fit --config configs/synthetic/pretrain.yaml
-	$(TVAU) fit --config configs/synthetic/pretrain_together.yaml
 	$(TVAU) test --config configs/synthetic/held_out.yaml
 
 clean: ## Remove the data and runs of demo and bench; .venv stays

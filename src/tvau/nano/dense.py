@@ -175,7 +175,6 @@ class Pretraining(nn.Module):
         backbone: the LVLM in training.
         weight: of the dense losses beside the answers' cross entropy.
         packed: share of batches whose turns do not see each other; in the rest they form one dialog.
-        tower_steps: after so many steps the tower is left as it is; from then on it costs a forward pass only.
         reveal: steps between which the background comes into the words' view, token by token; before the first of them
             words see nothing but objects, so that they learn what the tokens mean before they learn where to look.
     """
@@ -185,18 +184,17 @@ class Pretraining(nn.Module):
         backbone: HuggingFaceLVLM,
         weight: float,
         packed: float,
-        tower_steps: int,
         reveal: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__()
         self.dense = DenseLoss(backbone.vision_size, backbone.hidden_size, backbone.blocks[-1])
-        self.weight, self.packed, self.tower_steps, self.reveal = weight, packed, tower_steps, reveal
+        self.weight, self.packed, self.reveal = weight, packed, reveal
         self.placeholder: int = backbone.lm.config.video_token_id
 
     def forward(self, backbone: HuggingFaceLVLM, batch: Batch, step: int) -> dict[str, Tensor]:
         """Losses by name; "loss" is their weighted sum."""
         turns, rates = batch["turns"], clip_rates(batch)
-        asked, tower = any(turns), step < self.tower_steps
+        asked = any(turns)
         if not asked:
             inputs = backbone.prepare(batch["video"], [[Turn(task="", question="?", answer="")]] * len(turns), 0, rates)
         elif step % 100 < 100 * self.packed or step < self.reveal[1]:
@@ -204,19 +202,16 @@ class Pretraining(nn.Module):
             self._hide(inputs, batch, step)
         else:
             inputs = backbone.prepare(batch["video"], turns, 0, rates)
-        with torch.set_grad_enabled(tower):
-            vision = backbone.encode(inputs)
+        vision = backbone.encode(inputs)
         losses = {}
         if asked:
             states = backbone.hidden_states(inputs, vision, every=True)
             losses["answers"] = backbone.answer_loss(states[-1], inputs["labels"])
             visual = inputs["input_ids"] == self.placeholder
             losses |= self.dense.language(batch, dict(enumerate(states)), visual, inputs["labels"])
-        if tower:
-            hidden = vision.hidden[self.dense.block]
-            tokens = vision.output["pooler_output"]
-            tokens = torch.cat(list(tokens)) if isinstance(tokens, (tuple, list)) else tokens
-            losses |= self.dense.tower(batch, hidden, tokens.reshape(*hidden.shape[:2], *self.dense.grid[1:], -1))
+        hidden, tokens = vision.hidden[self.dense.block], vision.output["pooler_output"]
+        tokens = torch.cat(list(tokens)) if isinstance(tokens, (tuple, list)) else tokens
+        losses |= self.dense.tower(batch, hidden, tokens.reshape(*hidden.shape[:2], *self.dense.grid[1:], -1))
         losses["loss"] = sum(
             (v if k == "answers" else self.weight * v for k, v in losses.items()), start=inputs["labels"].new_zeros(())
         )

@@ -18,7 +18,7 @@ class PretrainTask(Task):
 
     Args:
         backbone: the LVLM.
-        dense_weight, packed, tower_steps, reveal: see `Pretraining`.
+        dense_weight, packed, reveal: see `Pretraining`.
         learning_rate, weight_decay, warmup: see `Task`.
     """
 
@@ -27,7 +27,6 @@ class PretrainTask(Task):
         backbone: VideoLVLM,
         dense_weight: float = 1.0,
         packed: float = 0.8,
-        tower_steps: int = 10**9,
         reveal: tuple[int, int] = (0, 0),
         learning_rate: float = 1e-3,
         weight_decay: float = 0.05,
@@ -37,7 +36,7 @@ class PretrainTask(Task):
         self.save_hyperparameters(ignore=["backbone"])
         backbone.unfreeze()
         self.model = TVAU(backbone)
-        self.pretraining = Pretraining(cast(HuggingFaceLVLM, backbone), dense_weight, packed, tower_steps, reveal)
+        self.pretraining = Pretraining(cast(HuggingFaceLVLM, backbone), dense_weight, packed, reveal)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Cross entropy of the answers, and the dense losses."""
