@@ -6,6 +6,7 @@ In a page a table stands between two marks, and the first one says what it is an
     <!-- table: report runs/demo -->                                       all tables of `tvau report`
     <!-- table: aims runs/tables -->                                       what was aimed at, and what was reached
     <!-- table: splits runs/tables/localization; frame AUC; RBDC -->       columns of `tvau table`, by line and split
+    <!-- table: validation runs/choice/dialog; balanced; class -->         the same on both parts of validation
     <!-- table: kinds runs/tables/localization/recommended -->             frame AUC by kind of anomaly
     <!-- table: everything runs/tables/localization -->                    table.md
     | what stood here before goes |
@@ -131,6 +132,21 @@ def splits(folder: Path, *columns: str) -> str:
     return "\n\n".join(parts)
 
 
+def validation(folder: Path, *columns: str) -> str:
+    """Columns by line, on known kinds / on others."""
+    found = json.loads((folder / "table.json").read_text())["splits"]
+    lines = header("line", scores=list(columns))
+    for name, own in found["validation"].items():
+        cells = [
+            f"{spread(own.get(column))} / {spread(found['validation_open'].get(name, {}).get(column))}"
+            for column in columns
+        ]
+        first = next(iter(own.values()))["values"][0]
+        line = "" if "floor" in first["key"] else f" (`{Path(first['file']).parts[-3]}`)"
+        lines.append(row(f"{name}{line}", *cells))
+    return "\n".join(lines)
+
+
 def aims(folder: Path) -> str:
     """Each aim with what was reached."""
     found = {
@@ -192,7 +208,7 @@ def everything(folder: Path) -> str:
 # ---- pages ----
 
 TABLES: dict[str, Callable[..., str]] = {
-    made.__name__: made for made in (demo, report, aims, splits, kinds, everything)
+    made.__name__: made for made in (demo, report, aims, splits, validation, kinds, everything)
 }  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def test_tables_of_lines_and_seeds_take_their_place(root: Path, tmp_path: Path, 
         way = {"slots": {"start": start, "end": 0.5}}
         judged = {"yes_no": right, "yes_no_balanced": right}
         own = {"text": {"judgement": judged, "target": of, "trajectory": way}}
-        return {"in_distribution": own, "open_set": own}
+        return {"in_distribution": own, "open_set": own, "validation": own, "validation_open": own}
 
     for seed, (auc, right) in enumerate([(0.94, 0.9), (0.98, 0.8)]):
         leave("localization", "recommended", seed, {"tvau": maps(auc)})
@@ -77,13 +77,14 @@ def test_tables_of_lines_and_seeds_take_their_place(root: Path, tmp_path: Path, 
         write_table(read_plan(root / "configs" / "tables" / table), tmp_path / table, (0, 1))
     wanted = (
         f"aims {tmp_path}", f"splits {tmp_path}/localization; frame AUC; RBDC",
-        f"kinds {tmp_path}/localization/recommended", f"everything {tmp_path}/dialog", f"report {tmp_path}/none",
+        f"kinds {tmp_path}/localization/recommended", f"everything {tmp_path}/dialog",
+        f"validation {tmp_path}/dialog; balanced; top", f"report {tmp_path}/none",
     )  # fmt: skip
     page = tmp_path / "page.md"
     page.write_text("".join(f"<!-- table: {one} -->\nold {at}\n<!-- /table -->\n" for at, one in enumerate(wanted)))
     fill(page)
     found = page.read_text()
-    assert re.findall(r"old \d", found) == ["old 4"]  # its runs are not there
+    assert re.findall(r"old \d", found) == ["old 5"]  # its runs are not there
     for line in (
         "| frame AUC | in distribution | 0.95 | 0.960 ± 0.028 | reached |",
         "| frame AUC | mean | 0.90 | 0.830 ± 0.014 | missed |",
@@ -93,6 +94,8 @@ def test_tables_of_lines_and_seeds_take_their_place(root: Path, tmp_path: Path, 
         "| start ahead of LoRA only by more than the spread | how many | 4 | 0 (ahead at all: 0 of 2) | missed |",
         "| recommended: block 6, time, clip term | 0.860 ± 0.000 | 0.860 ± 0.000 | 0.860 ± 0.000 |",
         "| fire | 0.96 / 0.50 | - |",
+        "| LoRA only (`lora_only`) | 0.700 ± 0.000 / 0.700 ± 0.000 | 0.500 ± 0.000 / 0.500 ± 0.000 |",
+        "| map alone (`spotlight`) | 0.850 ± 0.071 / 0.850 ± 0.071 | 0.500 ± 0.000 / 0.500 ± 0.000 |",
         "## Dialog on the synthetic world",
     ):
         assert line in found.splitlines(), line
