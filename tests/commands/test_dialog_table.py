@@ -30,6 +30,7 @@ LINE_OPTIONS: dict[str, dict[str, Any]] = {  # what a line changes, by its own m
     "evidence_alone": {**HEATMAP, "parts": ["peak", "track"]}, "grounded": {**HEATMAP, "grounded": True},
     "spotlight": {**HEATMAP, "grounded": True, "spotlight": 6.0},
     "maps_beside_differences": {**HEATMAP, "view": "difference+map"}, "maps_instead": {**HEATMAP, "view": "map"},
+    "without_prompts": {**HEATMAP, "view": None, "grounded": True, "spotlight": 6.0},
     "without_base": {**HEATMAP, "parts": ["region", "global"]},
     "without_region": {**HEATMAP, "parts": ["base", "global"]},
     "without_global": {**HEATMAP, "parts": ["base", "region"]},
@@ -45,6 +46,7 @@ LINE_OPTIONS: dict[str, dict[str, Any]] = {  # what a line changes, by its own m
 BESIDE: dict[str, dict[str, Any]] = {  # and outside the model
     "grounded": {"trainer": {"limit_val_batches": 1.0}},  # what its judge learns from
     "spotlight": {"trainer": {"limit_val_batches": 1.0}},
+    "without_prompts": {"trainer": {"limit_val_batches": 1.0}},
     "larger_batches": {"data": {"init_args": {"batch_size": 16}}},
 }
 
@@ -105,12 +107,12 @@ def run(demo: Demo, line: str, command: str, *more: str) -> DialogTask:
 INSTEAD = ("heatmap_as_video", "coordinates_as_text", "marks")  # of the region encoder
 
 
-@pytest.mark.parametrize("line", ["without_region", "evidence_together", *INSTEAD, "true_masks"])
+@pytest.mark.parametrize("line", ["without_region", "without_prompts", "evidence_together", *INSTEAD, "true_masks"])
 def test_a_line_is_trained_and_tested(demo: Demo, line: str) -> None:
     run(demo, line, "fit")
     (last,) = (demo.folder / line).rglob("last.ckpt")
     state = torch.load(last, weights_only=True)["state_dict"]
-    missing = "encoder" if line in INSTEAD else "decoder" if line == "true_masks" else None
+    missing = "encoder" if line in (*INSTEAD, "without_prompts") else "decoder" if line == "true_masks" else None
     parts = {"lora" if "lora_" in key else key.split(".")[1] for key in state}
     assert parts - {"familiarity", "judge"} == {"lora", "text", "decoder", "encoder"} - {missing}
     run(demo, line, "test", f"--ckpt_path={last}")
