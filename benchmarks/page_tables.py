@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from tvau.commands.figures import MEAN
+from tvau.commands.figures import MEAN, spread
 from tvau.commands.report import gather
 from tvau.files import whole
 from tvau.viz.report import number, score_table
@@ -103,13 +103,6 @@ def header(*words: str, scores: Mapping[str, Any] | list[str]) -> list[str]:
 def row(*cells: str) -> str:
     """One line of a table."""
     return f"| {' | '.join(cells)} |".replace("|  |", "| |")
-
-
-def spread(figure: Mapping[str, Any] | None) -> str:
-    """Mean ± standard deviation over the seeds, "-" where there is none."""
-    if figure is None:
-        return "-"
-    return f"{figure['mean']:.3f}" + ("" if figure["deviation"] is None else f" ± {figure['deviation']:.3f}")
 
 
 def named(split: str) -> str:

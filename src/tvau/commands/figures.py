@@ -219,11 +219,12 @@ def _summary(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"mean": fmean(numbers), "deviation": deviation, "n": len(numbers), "values": list(values)}
 
 
-def _cell(score: Mapping[str, Any] | None, seeds: int) -> str:
+def spread(score: Mapping[str, Any] | None, seeds: int = 0) -> str:
+    """A figure as mean ± standard deviation, and of how many runs where they are fewer than `seeds`; "-": none."""
     if score is None:
         return "-"
-    spread = "" if score["deviation"] is None else f" ± {score['deviation']:.3f}"
-    return f"{score['mean']:.3f}{spread}" + (f" (n={score['n']})" if score["n"] < seeds else "")
+    around = "" if score["deviation"] is None else f" ± {score['deviation']:.3f}"
+    return f"{score['mean']:.3f}{around}" + (f" (n={score['n']})" if score["n"] < seeds else "")
 
 
 def as_markdown(plan: Plan, gathered: Mapping[str, Any]) -> str:
@@ -237,7 +238,7 @@ def as_markdown(plan: Plan, gathered: Mapping[str, Any]) -> str:
         parts.append("Aims: " + ", ".join(f"{name} {aim:g}" for name, aim in plan.aims.items()) + ".")
     for split, rows in gathered["splits"].items():
         body = [
-            (name, *(_cell(rows[name].get(c), len(seeds)) for c in known[split])) for name in plan.rows if name in rows
+            (name, *(spread(rows[name].get(c), len(seeds)) for c in known[split])) for name in plan.rows if name in rows
         ]
         parts.append(markdown(Table(plan.splits.get(split, split), ("line", *known[split]), tuple(body)), words=1))
         if own := gathered.get("p", {}).get(split):
