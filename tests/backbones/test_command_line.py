@@ -1,6 +1,7 @@
 """Both stages for one step through the command line with each family, picked by the checkpoint's flag alone."""
 
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,30 @@ def test_both_stages_take_a_step(demo: Demo, family: str) -> None:
     moved = [v.abs().sum() > 0 for k, v in state["state_dict"].items() if "lora_B" in k]
     assert moved
     assert all(moved)
+
+
+@pytest.mark.parametrize(
+    ("flag", "advice"),
+    [
+        ("--trainer.precision=bf16-mixed", "--trainer.precision 32-true"),
+        ("--model.backbone.dtype=bfloat16", "dtype: float32"),
+    ],
+)
+@pytest.mark.parametrize("capability", ["AVX2", "AVX512"])
+def test_16_bits_that_are_only_emulated_are_told(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch, capability: str, flag: str, advice: str
+) -> None:
+    monkeypatch.setattr("tvau.backbones.huggingface.get_cpu_capability", lambda: capability)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        demo.main(
+            "fit", f"--config={demo.configs / 'heatmap'}.yaml", "--data.root=world", "--trainer.fast_dev_run=true",
+            "--data.frames=4", "--data.batch_size=1", "--data.num_workers=0", flag,
+        )  # fmt: skip
+    found = {str(w.message) for w in told if "only emulates bfloat16" in str(w.message)}
+    assert len(found) == (capability == "AVX2")
+    assert all(advice in message for message in found)
 
 
 def test_a_backbone_in_one_word_replaces_the_whole(demo: Demo, tmp_path: Path) -> None:

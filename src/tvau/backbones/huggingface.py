@@ -4,6 +4,8 @@ How they read prompts and answer is `speaking.py`, what a text becomes `tokens.p
 `checkpoint.py`.
 """
 
+import platform
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -12,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 from peft import LoraConfig
 from torch import Tensor, nn
+from torch.backends.cpu import get_cpu_capability
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 from transformers import PreTrainedConfig
@@ -201,6 +204,7 @@ class HuggingFaceLVLM(Speaker):
     # ---- the vision pass (eq. 4) ----
 
     def encode(self, inputs: Inputs) -> VisionPass:
+        warn_if_emulated(self.lm.dtype, self.lm.device)
         if self.cache is None:
             return self._encode(inputs)
         return self.cache.encode(self.lm, inputs, self.blocks, self._encode)
@@ -296,3 +300,29 @@ def name(config: PreTrainedConfig) -> str:
     """What a checkpoint of tvau remembers an LVLM by: its family and the size of its language model."""
     text = config.get_text_config()
     return f"{config.model_type}:{text.hidden_size}x{text.num_hidden_layers}"
+
+
+def warn_if_emulated(dtype: torch.dtype, device: torch.device) -> None:
+    """Warns where weights of `dtype`, or autocast, round to 16 bits and the device only emulates arithmetic with them.
+
+    x86 processors multiply such matrices from AVX-512 on, cards in bfloat16 from NVIDIA's Ampere on.
+    """
+    autocast = torch.is_autocast_enabled(device.type)
+    dtype = torch.get_autocast_dtype(device.type) if autocast else dtype
+    if device.type == "cuda":
+        emulated = dtype == torch.bfloat16 and not torch.cuda.is_bf16_supported(including_emulation=False)
+        what, mixed, whole = torch.cuda.get_device_name(device), "16-mixed", "float16"
+    else:
+        old = platform.machine() in ("x86_64", "AMD64") and not get_cpu_capability().startswith("AVX512")
+        emulated = dtype.itemsize == 2 and old
+        what, mixed, whole = "this processor has no AVX-512 and", "32-true", "float32"
+    if emulated:
+        flag = (
+            f"--trainer.precision {mixed}" if autocast
+            else f"--model.backbone.dtype {whole}, or `dtype: {whole}` in the preset"
+        )  # fmt: skip
+        warnings.warn(
+            f"{what} only emulates {str(dtype).removeprefix('torch.')}: the LVLM runs ten times slower or worse; "
+            f"use {flag}",
+            stacklevel=3,
+        )
