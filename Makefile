@@ -154,7 +154,7 @@ ped2: $(READY) ## UCSD Ped2: eight clips, leave-videos-out, three conditions, th
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ped2.py --seeds 0 1 2 --synthetic 'runs/bench/localization/recommended/{seed}/last.ckpt' $(ARGS)
 
 speed: $(READY) ## Run the measured comparisons in benchmarks/ that need nothing but the repository
-	@set -- backbones contract loading metrics; \
+	@set -- backbones contract loading maps metrics; \
 	  for name; do echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py; done
 
 nano: $(READY) ## Pretrain the embedded LVLM again: makes the weights in backbones/nano (hours)

@@ -5,7 +5,7 @@ from math import log
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, linear, normalize
+from torch.nn.functional import gelu, interpolate, linear, normalize
 
 from tiny import close
 from tvau.errors import OptionError
@@ -114,6 +114,16 @@ def test_time_steps_cover_their_frames_evenly() -> None:
     frames = enlarge(maps, 4, 2, 3)
     assert frames.shape == (1, 4, 2, 3)
     close(frames[0, :, 0, 0], torch.tensor([0.0, 0.25, 0.75, 1.0]))
+
+
+@pytest.mark.parametrize("size", [(4, 24, 40), (8, 18, 31), (5, 7, 4)])
+def test_enlarged_maps_and_their_gradients_are_those_of_interpolate(size: tuple[int, int, int]) -> None:
+    maps, toward = torch.randn(2, 4, 6, 10, requires_grad=True), torch.randn(2, *size)
+    with torch.autocast("cpu", torch.bfloat16):
+        given = enlarge(maps, *size)
+    expected = interpolate(maps[:, None], size, mode="trilinear", align_corners=False)[:, 0]
+    close(given, expected)
+    close(*(torch.autograd.grad((large * toward).sum(), maps)[0] for large in (given, expected)))
 
 
 def test_places_stay_where_they_are() -> None:

@@ -93,7 +93,7 @@ def boxes(heatmap: NDArray[np.floating], rule: MapRule) -> NDArray[np.float64]:
     heatmap = np.asarray(heatmap, np.float32)
     reached = heatmap >= np.float32(rule.threshold)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(reached.astype(np.uint8), connectivity=8)
-    highest = np.zeros(count)
+    highest = np.zeros(count, np.float32)  # of the maps' own type, or `at` goes number by number
     np.maximum.at(highest, labels[reached], heatmap[reached])
     x, y, width, height, size = stats[1:].T.astype(np.float64)
     found = np.stack([x, y, x + width - 1, y + height - 1, highest[1:]], 1)[size >= rule.area * heatmap.size]
