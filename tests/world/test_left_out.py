@@ -1,0 +1,37 @@
+"""`benchmarks/left_out.py`: each kind of the training is left out once, and nothing of a test is read."""
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+from tvau.data import UBnormal
+from tvau.world import BENCHMARK, write
+
+
+def test_each_kind_is_left_out_once(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"training": 28, "validation": 14, "open_set": 2}
+    write(tmp_path / "world", sizes, seed=0, size=(48, 80), frames=8, progress=False, splits=BENCHMARK)
+    world = json.loads((tmp_path / "world" / "world.json").read_text())["videos"]
+    script = root / "benchmarks" / "left_out.py"
+    monkeypatch.setattr("sys.argv", [script.name, str(tmp_path / "world"), str(tmp_path / "folds"), "--folds", "2"])
+    for _ in range(2):  # what is there is written anew
+        runpy.run_path(str(script), run_name="__main__")
+    trained, away, normal = [], [], []
+    for fold in sorted((tmp_path / "folds").iterdir()):
+        data = UBnormal(root=str(fold), test_splits=["left_out"], frames=8, size=(48, 80), num_workers=0)
+        read = {
+            split: {clip.name for clip in data.split(split).clips} for split in ("training", "left_out", "validation")
+        }
+        kinds = {split: {world[name]["kind"] for name in names} - {None} for split, names in read.items()}
+        assert read["training"] | read["left_out"] == {n for n, video in world.items() if video["split"] == "training"}
+        assert not read["training"] & read["left_out"]
+        assert not kinds["left_out"] & (kinds["training"] | kinds["validation"])
+        assert kinds["validation"] <= kinds["training"]
+        trained.append(kinds["training"])
+        away.append(kinds["left_out"])
+        normal.append({name for name in read["left_out"] if world[name]["kind"] is None})
+    assert trained == away[::-1]
+    assert not normal[0] & normal[1]
+    assert all(normal)
