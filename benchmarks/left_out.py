@@ -6,13 +6,19 @@ kinds and `left_out` holds them, with as large a share of the normal training vi
 
     python benchmarks/left_out.py data/benchmark data/left_out --folds 3
     tvau table configs/tables/localization --lines recommended,time --out runs/left_out/0 --set data.root=data/left_out/0 'data.test_splits=[left_out]'
+    python benchmarks/left_out.py --scores runs/left_out
+
+The last prints each line's scores: mean over the folds, and its mean and standard deviation over the seeds.
 """  # noqa: E501
 
 import argparse
 import json
+from collections import defaultdict
 from pathlib import Path
+from statistics import fmean, stdev
 
 LISTS = "scripts"
+SCORES = {"frame AUC": ("frame", "micro_auc"), "RBDC": ("region", "rbdc"), "TBDC": ("region", "tbdc")}
 
 
 def kinds_of(world: dict[str, dict[str, object]], split: str) -> dict[str, str | None]:
@@ -47,13 +53,33 @@ def write(source: Path, target: Path, fold: int, folds: int) -> None:
     )
 
 
+def table(runs: Path) -> str:
+    """Markdown: lines, and their scores on the kinds that they were not trained on."""
+    found: dict[str, dict[str, list[dict[str, dict[str, float]]]]] = defaultdict(lambda: defaultdict(list))
+    for path in sorted(runs.glob("*/localization/*/*/test.json")):
+        line, seed = path.parts[-3:-1]
+        found[line][seed].append(json.loads(path.read_text())["tvau"]["left_out"])
+    lines = [f"| line | {' | '.join(SCORES)} |", "|---|" + "--:|" * len(SCORES)]
+    for line, seeds in found.items():
+        cells = []
+        for kind, name in SCORES.values():
+            means = [fmean(fold[kind][name] for fold in folds) for folds in seeds.values()]
+            cells.append(f"{fmean(means):.3f}" + (f" ± {stdev(means):.3f}" if len(means) > 1 else ""))
+        lines.append(f"| `{line}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Writes the folders."""
+    """Writes the folders, or prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, nargs="?", default=Path("data/benchmark"))
     parser.add_argument("target", type=Path, nargs="?", default=Path("data/left_out"))
     parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--scores", type=Path, help="runs of `tvau table`, a folder a fold: print their table")
     args = parser.parse_args()
+    if args.scores is not None:
+        print(table(args.scores))
+        return
     for fold in range(args.folds):
         write(args.source, args.target / str(fold), fold, args.folds)
 
