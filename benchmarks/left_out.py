@@ -21,7 +21,7 @@ LISTS = "scripts"
 SCORES = {"frame AUC": ("frame", "micro_auc"), "RBDC": ("region", "rbdc"), "TBDC": ("region", "tbdc")}
 
 
-def kinds_of(world: dict[str, dict[str, object]], split: str) -> dict[str, str | None]:
+def videos_of(world: dict[str, dict[str, object]], split: str) -> dict[str, str | None]:
     """The videos of a split and their kinds; None: normal."""
     return {name: None if v["kind"] is None else str(v["kind"]) for name, v in world.items() if v["split"] == split}
 
@@ -29,7 +29,7 @@ def kinds_of(world: dict[str, dict[str, object]], split: str) -> dict[str, str |
 def write(source: Path, target: Path, fold: int, folds: int) -> None:
     """One fold: links to the files of `source`, and lists of its own."""
     world = json.loads((source / "world.json").read_text())["videos"]
-    training, validation = (kinds_of(world, split) for split in ("training", "validation"))
+    training, validation = (videos_of(world, split) for split in ("training", "validation"))
     kinds = sorted({kind for kind in training.values() if kind})
     away = set(kinds[fold::folds])
     normal = [name for name, kind in training.items() if kind is None]
@@ -59,11 +59,18 @@ def table(runs: Path) -> str:
     for path in sorted(runs.glob("*/localization/*/*/test.json")):
         line, seed = path.parts[-3:-1]
         found[line][seed].append(json.loads(path.read_text())["tvau"]["left_out"])
+    folds = {path.name for path in runs.iterdir() if path.is_dir()}
+    if short := [
+        f"{line}, seed {seed}" for line, own in found.items() for seed, done in own.items() if len(done) < len(folds)
+    ]:
+        raise SystemExit(
+            f"{runs} has {len(folds)} folds, and not all of them are tested for {'; '.join(short)}: run these first"
+        )
     lines = [f"| line | {' | '.join(SCORES)} |", "|---|" + "--:|" * len(SCORES)]
     for line, seeds in found.items():
         cells = []
         for kind, name in SCORES.values():
-            means = [fmean(fold[kind][name] for fold in folds) for folds in seeds.values()]
+            means = [fmean(fold[kind][name] for fold in done) for done in seeds.values()]
             cells.append(f"{fmean(means):.3f}" + (f" ± {stdev(means):.3f}" if len(means) > 1 else ""))
         lines.append(f"| `{line}` | {' | '.join(cells)} |")
     return "\n".join(lines)

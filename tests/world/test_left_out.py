@@ -48,3 +48,6 @@ def test_the_table_is_the_mean_over_folds(
     monkeypatch.setattr("sys.argv", ["left_out.py", "--scores", str(tmp_path)])
     runpy.run_path(str(root / "benchmarks" / "left_out.py"), run_name="__main__")
     assert capsys.readouterr().out.splitlines()[-1] == "| `time` | 0.700 ± 0.141 | 0.250 ± 0.000 | 0.350 ± 0.071 |"
+    (tmp_path / "1" / "localization" / "time" / "1" / "test.json").unlink()
+    with pytest.raises(SystemExit, match="has 2 folds, and not all of them are tested for time, seed 1: run"):
+        runpy.run_path(str(root / "benchmarks" / "left_out.py"), run_name="__main__")
