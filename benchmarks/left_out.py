@@ -5,7 +5,7 @@ every fold a folder with the benchmark's own files and other lists, in which `tr
 kinds and `left_out` holds them, with as large a share of the normal training videos. No test video is in it.
 
     python benchmarks/left_out.py data/benchmark data/left_out --folds 3
-    tvau table configs/tables/localization --lines recommended,time --out runs/left_out/0 --set data.root=data/left_out/0 'data.test_splits=[left_out]'
+    tvau table configs/tables/localization --lines recommended,clip_term --out runs/left_out/0 --set data.root=data/left_out/0 'data.test_splits=[left_out]'
     python benchmarks/left_out.py --scores runs/left_out
 
 The last prints each line's scores: mean over the folds, and its mean and standard deviation over the seeds.

@@ -92,7 +92,7 @@ def test_tables_of_lines_and_seeds_take_their_place(root: Path, tmp_path: Path, 
         # 0.85 ± 0.07 against 0.70: clear, but on two splits; 0.80 against 0.84: behind
         "| Yes/No ahead of LoRA only by more than the spread | how many | 6 | 2 (ahead at all: 2 of 2) | missed |",
         "| start ahead of LoRA only by more than the spread | how many | 4 | 0 (ahead at all: 0 of 2) | missed |",
-        "| recommended: block 6, time, clip term | 0.860 ± 0.000 | 0.860 ± 0.000 | 0.860 ± 0.000 |",
+        "| recommended: block 6 and time | 0.860 ± 0.000 | 0.860 ± 0.000 | 0.860 ± 0.000 |",
         "| fire | 0.96 / 0.50 | - |",
         "| LoRA only (`lora_only`) | 0.700 ± 0.000 / 0.700 ± 0.000 | 0.500 ± 0.000 / 0.500 ± 0.000 |",
         "| map alone (`spotlight`) | 0.850 ± 0.071 / 0.850 ± 0.071 | 0.500 ± 0.000 / 0.500 ± 0.000 |",

@@ -41,13 +41,13 @@ def test_the_table_is_the_mean_over_folds(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for fold, seed, auc in ((0, 0, 0.5), (1, 0, 0.7), (0, 1, 0.8), (1, 1, 0.8)):
-        folder = tmp_path / str(fold) / "localization" / "time" / str(seed)
+        folder = tmp_path / str(fold) / "localization" / "recommended" / str(seed)
         folder.mkdir(parents=True)
         scores = {"frame": {"micro_auc": auc}, "region": {"rbdc": 0.25, "tbdc": auc / 2}}
         (folder / "test.json").write_text(json.dumps({"tvau": {"left_out": scores}}))
     monkeypatch.setattr("sys.argv", ["left_out.py", "--scores", str(tmp_path)])
     runpy.run_path(str(root / "benchmarks" / "left_out.py"), run_name="__main__")
-    assert capsys.readouterr().out.splitlines()[-1] == "| `time` | 0.700 ± 0.141 | 0.250 ± 0.000 | 0.350 ± 0.071 |"
-    (tmp_path / "1" / "localization" / "time" / "1" / "test.json").unlink()
-    with pytest.raises(SystemExit, match="has 2 folds, and not all of them are tested for time, seed 1: run"):
+    assert capsys.readouterr().out.splitlines()[-1] == "| `recommended` | 0.700 ± 0.141 | 0.250 ± 0.000 | 0.350 ± 0.071 |"
+    (tmp_path / "1" / "localization" / "recommended" / "1" / "test.json").unlink()
+    with pytest.raises(SystemExit, match="has 2 folds, and not all of them are tested for recommended, seed 1: run"):
         runpy.run_path(str(root / "benchmarks" / "left_out.py"), run_name="__main__")
