@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+import tvau
 from tvau.cli import main
 from tvau.ui.pictures import STRIP, overlaid, place, strip
 from tvau.world import BENCHMARK, write
@@ -27,10 +28,11 @@ needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium on this 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An abnormal video of the synthetic world."""
+    """An abnormal video of the synthetic world, the first in which the model finds an event."""
     folder = tmp_path_factory.mktemp("world")
-    write(folder, {"unseen_scenes": 2}, 7, splits=BENCHMARK, workers=1)
-    return next(path for path in sorted(folder.glob("Scene*/*.mp4")) if path.name.startswith("abnormal"))
+    write(folder, {"unseen_scenes": 8}, 7, splits=BENCHMARK, workers=1)
+    model, videos = tvau.load(), sorted(folder.glob("Scene*/abnormal*.mp4"))
+    return next(video for video in videos if model.open(video, stride=6, quiet=True).events)
 
 
 @pytest.fixture(scope="module")
