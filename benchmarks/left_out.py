@@ -6,19 +6,33 @@ kinds and `left_out` holds them, with as large a share of the normal training vi
 
     python benchmarks/left_out.py data/benchmark data/left_out --folds 3
     tvau table configs/tables/localization --lines recommended,clip_term --out runs/left_out/0 --set data.root=data/left_out/0 'data.test_splits=[left_out]'
+    tvau table configs/tables/dialog --lines spotlight,without_prompts --out runs/left_out/0 --set data.root=data/left_out/0 'data.test_splits=[left_out]'
     python benchmarks/left_out.py --scores runs/left_out
 
-The last prints each line's scores: mean over the folds, and its mean and standard deviation over the seeds.
+The last prints each line's scores, of maps and of words: mean over the folds, and its mean and standard deviation over
+the seeds.
 """  # noqa: E501
 
 import argparse
 import json
 from collections import defaultdict
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
-LISTS = "scripts"
-SCORES = {"frame AUC": ("frame", "micro_auc"), "RBDC": ("region", "rbdc"), "TBDC": ("region", "tbdc")}
+LISTS, DIALOGS = "scripts", "dialogs.jsonl"
+SCORES: dict[str, dict[str, tuple[str, ...]]] = {  # of each table
+    "localization": {
+        "frame AUC": ("frame", "micro_auc"), "RBDC": ("region", "rbdc"), "TBDC": ("region", "tbdc"),
+    },
+    "dialog": {
+        "balanced": ("text", "judgement", "yes_no_balanced"), "Yes/No AUC": ("text", "judgement", "yes_no_auc"),
+        "target BLEU-4": ("text", "target", "bleu4"),
+        **{slot: ("text", "target", "slots", slot) for slot in ("class", "top", "trousers", "action")},
+    },
+}  # fmt: skip
 
 
 def videos_of(world: dict[str, dict[str, object]], split: str) -> dict[str, str | None]:
@@ -41,24 +55,28 @@ def write(source: Path, target: Path, fold: int, folds: int) -> None:
     }
     (target / LISTS).mkdir(parents=True, exist_ok=True)
     for path in source.iterdir():
-        if path.name.startswith("Scene") or path.name == "world.json":  # dialogs name videos that are in no list here
+        if path.name.startswith("Scene") or path.name == "world.json":
             (target / path.name).unlink(missing_ok=True)
             (target / path.name).symlink_to(path.resolve())
     for split, videos in splits.items():
         for word, abnormal in (("normal", False), ("abnormal", True)):
             names = [name for name, kind in videos.items() if (kind is not None) is abnormal]
             (target / LISTS / f"{word}_{split}_video_names.txt").write_text("".join(f"{name}\n" for name in names))
+    listed = {name for videos in splits.values() for name in videos}  # a dialog of another video would be refused
+    turns = (source / DIALOGS).read_text().splitlines(keepends=True)
+    (target / DIALOGS).write_text("".join(turn for turn in turns if json.loads(turn)["video"] in listed))
     print(
         f"{target}: without {', '.join(sorted(away))}; {', '.join(f'{s} {len(v)}' for s, v in splits.items())} videos"
     )
 
 
-def table(runs: Path) -> str:
-    """Markdown: lines, and their scores on the kinds that they were not trained on."""
-    found: dict[str, dict[str, list[dict[str, dict[str, float]]]]] = defaultdict(lambda: defaultdict(list))
-    for path in sorted(runs.glob("*/localization/*/*/test.json")):
+def table(runs: Path, of: str) -> str:
+    """Markdown: lines of a table, and their scores on kinds that they were not trained on; "" where none was run."""
+    found: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for path in sorted(runs.glob(f"*/{of}/*/*/test.json")):
         line, seed = path.parts[-3:-1]
-        found[line][seed].append(json.loads(path.read_text())["tvau"]["left_out"])
+        own = next(iter(json.loads(path.read_text()).values()))  # the line's own method comes first
+        found[line][seed].append(own["left_out"])
     folds = {path.name for path in runs.iterdir() if path.is_dir()}
     if short := [
         f"{line}, seed {seed}" for line, own in found.items() for seed, done in own.items() if len(done) < len(folds)
@@ -66,14 +84,14 @@ def table(runs: Path) -> str:
         raise SystemExit(
             f"{runs} has {len(folds)} folds, and not all of them are tested for {'; '.join(short)}: run these first"
         )
-    lines = [f"| line | {' | '.join(SCORES)} |", "|---|" + "--:|" * len(SCORES)]
+    lines = [f"| line | {' | '.join(SCORES[of])} |", "|---|" + "--:|" * len(SCORES[of])]
     for line, seeds in found.items():
         cells = []
-        for kind, name in SCORES.values():
-            means = [fmean(fold[kind][name] for fold in done) for done in seeds.values()]
+        for keys in SCORES[of].values():
+            means = [fmean(reduce(getitem, keys, fold) for fold in done) for done in seeds.values()]
             cells.append(f"{fmean(means):.3f}" + (f" ± {stdev(means):.3f}" if len(means) > 1 else ""))
         lines.append(f"| `{line}` | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join(lines) if found else ""
 
 
 def main() -> None:
@@ -85,7 +103,7 @@ def main() -> None:
     parser.add_argument("--scores", type=Path, help="runs of `tvau table`, a folder a fold: print their table")
     args = parser.parse_args()
     if args.scores is not None:
-        print(table(args.scores))
+        print("\n\n".join(filter(None, (table(args.scores, of) for of in SCORES))))
         return
     for fold in range(args.folds):
         write(args.source, args.target / str(fold), fold, args.folds)

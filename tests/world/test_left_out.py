@@ -29,6 +29,9 @@ def test_each_kind_is_left_out_once(tmp_path: Path, root: Path, monkeypatch: pyt
         assert not read["training"] & read["left_out"]
         assert not kinds["left_out"] & (kinds["training"] | kinds["validation"])
         assert kinds["validation"] <= kinds["training"]
+        spoken = UBnormal(root=str(fold), clips="dialogs", frames=8, size=(48, 80), num_workers=0)
+        for split, names in read.items():  # each has the dialogs of its videos, and no others
+            assert {clip.name for clip in spoken.split(split).clips} == names
         trained.append(kinds["training"])
         away.append(kinds["left_out"])
         normal.append({name for name in read["left_out"] if world[name]["kind"] is None})
@@ -44,11 +47,20 @@ def test_the_table_is_the_mean_over_folds(
         folder = tmp_path / str(fold) / "localization" / "recommended" / str(seed)
         folder.mkdir(parents=True)
         scores = {"frame": {"micro_auc": auc}, "region": {"rbdc": 0.25, "tbdc": auc / 2}}
-        (folder / "test.json").write_text(json.dumps({"tvau": {"left_out": scores}}))
+        (folder / "test.json").write_text(json.dumps({"tvau": {"left_out": scores}, "squared difference": {}}))
+    for fold, auc in ((0, 0.5), (1, 0.75)):
+        folder = tmp_path / str(fold) / "dialog" / "lora_only" / "0"
+        folder.mkdir(parents=True)
+        slots = dict.fromkeys(("class", "top", "trousers", "action"), 0.5)
+        words = {
+            "judgement": {"yes_no_balanced": auc, "yes_no_auc": auc + 0.125}, "target": {"bleu4": 0.25, "slots": slots}
+        }  # fmt: skip
+        (folder / "test.json").write_text(json.dumps({"lvlm": {"left_out": {"text": words}}}))
     monkeypatch.setattr("sys.argv", ["left_out.py", "--scores", str(tmp_path)])
     runpy.run_path(str(root / "benchmarks" / "left_out.py"), run_name="__main__")
-    (*_, last) = capsys.readouterr().out.splitlines()
-    assert last == "| `recommended` | 0.700 ± 0.141 | 0.250 ± 0.000 | 0.350 ± 0.071 |"
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[2] == "| `recommended` | 0.700 ± 0.141 | 0.250 ± 0.000 | 0.350 ± 0.071 |"
+    assert printed[-1] == "| `lora_only` | 0.625 | 0.750 | 0.250 | 0.500 | 0.500 | 0.500 | 0.500 |"
     (tmp_path / "1" / "localization" / "recommended" / "1" / "test.json").unlink()
     with pytest.raises(SystemExit, match="has 2 folds, and not all of them are tested for recommended, seed 1: run"):
         runpy.run_path(str(root / "benchmarks" / "left_out.py"), run_name="__main__")
