@@ -7,20 +7,26 @@ kinds and `left_out` holds them, with as large a share of the normal training vi
     python benchmarks/left_out.py data/benchmark data/left_out --folds 3
     tvau table configs/tables/localization --lines recommended,clip_term --out runs/left_out/0 --set data.root=data/left_out/0 'data.test_splits=[left_out]'
     tvau table configs/tables/dialog --lines spotlight,without_prompts --out runs/left_out/0 --set data.root=data/left_out/0 'data.test_splits=[left_out]'
-    python benchmarks/left_out.py --scores runs/left_out
+    python benchmarks/left_out.py --scores runs/left_out --against spotlight
 
 The last prints each line's scores, of maps and of words: mean over the folds, and its mean and standard deviation over
-the seeds.
+the seeds; with a line to set the others against also p, that of a paired bootstrap over the videos of all folds.
 """  # noqa: E501
 
 import argparse
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from functools import reduce
 from operator import getitem
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvau.metrics.intervals import paired, read_samples
 
 LISTS, DIALOGS = "scripts", "dialogs.jsonl"
 SCORES: dict[str, dict[str, tuple[str, ...]]] = {  # of each table
@@ -70,13 +76,12 @@ def write(source: Path, target: Path, fold: int, folds: int) -> None:
     )
 
 
-def table(runs: Path, of: str) -> str:
+def table(runs: Path, of: str, against: str | None) -> str:
     """Markdown: lines of a table, and their scores on kinds that they were not trained on; "" where none was run."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for path in sorted(runs.glob(f"*/{of}/*/*/test.json")):
         line, seed = path.parts[-3:-1]
-        own = next(iter(json.loads(path.read_text()).values()))  # the line's own method comes first
-        found[line][seed].append(own["left_out"])
+        found[line][seed].append(path.parent)
     folds = {path.name for path in runs.iterdir() if path.is_dir()}
     if short := [
         f"{line}, seed {seed}" for line, own in found.items() for seed, done in own.items() if len(done) < len(folds)
@@ -88,10 +93,30 @@ def table(runs: Path, of: str) -> str:
     for line, seeds in found.items():
         cells = []
         for keys in SCORES[of].values():
-            means = [fmean(reduce(getitem, keys, fold) for fold in done) for done in seeds.values()]
+            means = [fmean(reduce(getitem, keys, tested(fold)[1]) for fold in done) for done in seeds.values()]
             cells.append(f"{fmean(means):.3f}" + (f" ± {stdev(means):.3f}" if len(means) > 1 else ""))
         lines.append(f"| `{line}` | {' | '.join(cells)} |")
+        if against in found and line != against:
+            other = found[against]
+            p = [paired(drawn(seeds.values(), keys), drawn(other.values(), keys)) for keys in SCORES[of].values()]
+            lines.append(f"| p against `{against}` | {' | '.join(f'{value:.3f}' for value in p)} |")
     return "\n".join(lines) if found else ""
+
+
+def tested(run: Path) -> tuple[str, dict[str, Any]]:
+    """The line's own method, which comes first in a test, and its scores."""
+    method, splits = next(iter(json.loads((run / "test.json").read_text()).items()))
+    return method, splits["left_out"]
+
+
+def drawn(seeds: Iterable[list[Path]], keys: tuple[str, ...]) -> NDArray[np.floating]:
+    """[seeds, draws]: a score under resampling of the videos, each the mean over the folds; NaN: not resampled."""
+
+    def of(run: Path) -> NDArray[np.floating]:
+        path = (tested(run)[0], "left_out", *(key for key in keys if key != "slots"))
+        return read_samples(run).get("/".join(path), np.array([np.nan]))
+
+    return np.stack([np.mean([of(run) for run in folds], 0) for folds in seeds])
 
 
 def main() -> None:
@@ -101,9 +126,10 @@ def main() -> None:
     parser.add_argument("target", type=Path, nargs="?", default=Path("data/left_out"))
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--scores", type=Path, help="runs of `tvau table`, a folder a fold: print their table")
+    parser.add_argument("--against", help="a line such as spotlight: p-values of the others against it")
     args = parser.parse_args()
     if args.scores is not None:
-        print("\n\n".join(filter(None, (table(args.scores, of) for of in SCORES))))
+        print("\n\n".join(filter(None, (table(args.scores, of, args.against) for of in SCORES))))
         return
     for fold in range(args.folds):
         write(args.source, args.target / str(fold), fold, args.folds)

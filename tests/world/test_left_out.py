@@ -2,8 +2,10 @@
 
 import json
 import runpy
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tvau.data import UBnormal
@@ -61,6 +63,21 @@ def test_the_table_is_the_mean_over_folds(
     printed = capsys.readouterr().out.splitlines()
     assert printed[2] == "| `recommended` | 0.700 ± 0.141 | 0.250 ± 0.000 | 0.350 ± 0.071 |"
     assert printed[-1] == "| `lora_only` | 0.625 | 0.750 | 0.250 | 0.500 | 0.500 | 0.500 | 0.500 |"
-    (tmp_path / "1" / "localization" / "recommended" / "1" / "test.json").unlink()
-    with pytest.raises(SystemExit, match="has 2 folds, and not all of them are tested for recommended, seed 1: run"):
+    monkeypatch.setattr("sys.argv", ["left_out.py", "--scores", str(tmp_path), "--against", "recommended"])
+    for fold in (0, 1):  # the draws of a fold with its videos, those of `clip_term` all lower on the mean of the folds
+        for line, draws in (("recommended", (0.9, 0.8, 0.3 + fold)), ("clip_term", (0.8, 0.7, 0.6))):
+            folder = tmp_path / str(fold) / "localization" / line / "0"
+            folder.mkdir(parents=True, exist_ok=True)
+            scores = {"frame": {"micro_auc": 0.6}, "region": {"rbdc": 0.25, "tbdc": 0.25}}
+            (folder / "test.json").write_text(json.dumps({"tvau": {"left_out": scores}}))
+            np.savez(folder / "samples.npz", **{"tvau/left_out/frame/micro_auc": np.array(draws, np.float32)})
+            shutil.rmtree(folder.with_name("1"), ignore_errors=True)
+    runpy.run_path(str(root / "benchmarks" / "left_out.py"), run_name="__main__")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[2:4] == [
+        "| `clip_term` | 0.600 | 0.250 | 0.250 |",
+        "| p against `recommended` | 0.500 | nan | nan |",
+    ]
+    (tmp_path / "1" / "localization" / "recommended" / "0" / "test.json").unlink()
+    with pytest.raises(SystemExit, match="has 2 folds, and not all of them are tested for recommended, seed 0: run"):
         runpy.run_path(str(root / "benchmarks" / "left_out.py"), run_name="__main__")
