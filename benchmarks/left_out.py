@@ -129,6 +129,9 @@ def main() -> None:
     parser.add_argument("--against", help="a line such as spotlight: p-values of the others against it")
     args = parser.parse_args()
     if args.scores is not None:
+        lines = {path.parent.parent.name for path in args.scores.glob("*/*/*/*/test.json")}
+        if args.against is not None and args.against not in lines:
+            parser.error(f"--against {args.against}: expected a line of {args.scores}: {', '.join(sorted(lines))}")
         print("\n\n".join(filter(None, (table(args.scores, of, args.against) for of in SCORES))))
         return
     for fold in range(args.folds):

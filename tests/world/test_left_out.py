@@ -3,6 +3,7 @@
 import json
 import runpy
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,11 @@ def test_the_table_is_the_mean_over_folds(
         "| `clip_term` | 0.600 | 0.250 | 0.250 |",
         "| p against `recommended` | 0.500 | nan | nan |",
     ]
+    monkeypatch.setattr("sys.argv", [*sys.argv[:-1], "spotlights"])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(root / "benchmarks" / "left_out.py"), run_name="__main__")
+    assert "--against spotlights: expected a line of" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", sys.argv[:-2])
     (tmp_path / "1" / "localization" / "recommended" / "0" / "test.json").unlink()
     with pytest.raises(SystemExit, match="has 2 folds, and not all of them are tested for recommended, seed 0: run"):
         runpy.run_path(str(root / "benchmarks" / "left_out.py"), run_name="__main__")
