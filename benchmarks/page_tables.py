@@ -81,7 +81,7 @@ def report(folder: Path) -> str:
 
 # ---- tables over lines and seeds ----
 
-MAPS, WORDS = "recommended: block 6 and time", "T-VAU, words see what stands out"
+MAPS, WORDS = "recommended: block 6 and time", "T-VAU, no anomaly prompts"
 LORA = "LoRA only"
 KNOWN, OPEN = "in_distribution", "open_set"
 AIMS = (  # table, line, split, column, aim

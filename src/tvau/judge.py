@@ -20,6 +20,9 @@ class Judge(nn.Module):
     The numbers are the peak of the heatmap and how much the LVLM leans to Yes (the difference of the logits of both
     words). Beside it the same by the peak alone: what the map says without a language model. As long as nothing was
     fitted the peak decides alone, as the heatmap stands: yes where it is above 0.5.
+
+    In the fit yes and no weigh alike, however many of its clips are normal: how often something happens at another
+    place is not known, and kinds that nobody trained, whose peaks are lower, are missed less (docs/findings.md).
     """
 
     both: Tensor  # [3]: weights of peak and lean, and the bias
@@ -31,7 +34,7 @@ class Judge(nn.Module):
             self.register_buffer(name, torch.tensor([1.0, 0.0, 0.0]))
 
     def forward(self, peaks: Tensor, leans: Tensor) -> Tensor:
-        """Log odds of yes [B], of peaks [B] and leans [B]."""
+        """Log odds of yes [B], were it as common as no; of peaks [B] and leans [B]."""
         return peaks * self.both[0] + leans * self.both[1] + self.both[2]
 
     def map_alone(self, peaks: Tensor) -> Tensor:
@@ -49,7 +52,7 @@ class Judge(nn.Module):
         seen = torch.stack([peaks, leans], 1).double().cpu().numpy()
         for weights, columns in ((self.both, [0, 1]), (self.alone, [0])):
             scaler = StandardScaler().fit(seen[:, columns])
-            found: Any = LogisticRegression().fit(scaler.transform(seen[:, columns]), truth)
+            found: Any = LogisticRegression(class_weight="balanced").fit(scaler.transform(seen[:, columns]), truth)
             slope = found.coef_[0] / scaler.scale_
             bias = float(found.intercept_[0] - slope @ scaler.mean_)
             weights.copy_(torch.tensor([*slope, *[0.0] * (2 - len(columns)), bias]))

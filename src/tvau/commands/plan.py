@@ -57,7 +57,8 @@ def plan(
         real = yaml.safe_load(Path(found(f"configs/ubnormal/{stage}.yaml")).read_text(encoding="utf-8"))
         clips = getattr(proposal, stage)
         told["trainer"] |= {"accumulate_grad_batches": STEP // clips, "precision": "bf16-mixed" if gpu else "32-true"}
-        told["model"]["init_args"] |= {"backbone": lvlm, "learning_rate": real["model"]["init_args"]["learning_rate"]}
+        as_real = {k: v for k, v in real["model"]["init_args"].items() if k in ("learning_rate", "view")}
+        told["model"]["init_args"] |= {"backbone": lvlm, **as_real}  # the demo's own values are nano's
         told["data"]["init_args"] |= {"batch_size": clips, "size": None}
         texts[f"{config}.yaml"] = yaml.safe_dump(told, sort_keys=False)
     drawn = WORLD if height == width else proposal.size  # a square tower gets whole pictures, made narrow
