@@ -231,6 +231,7 @@ def test_questions_are_bounded_different_and_never_a_verdict(
         ("Yes, a car is driving, from the center left to the lower right.",
          "Yes, a car is driving, from the upper left to the center."),
         ("Yes, a fire is burning, at the center.", "Yes, a fire is burning, from the upper left to the center."),
+        ("Yes, a fire is burning, from the center.", "Yes, a fire is burning, from the upper left to the center."),
         ("Yes, a person is lying on the ground.", "Yes, a person is lying on the ground."),
         (NORMAL, NORMAL),
     ],
