@@ -173,7 +173,7 @@ def test_null_takes_back_an_option_of_the_backbone(demo: Demo, tmp_path: Path) -
 def test_stage_two_stores_what_it_trained_and_no_frozen_weight(dialog: Path, heatmap: Path, checkpoint: Path) -> None:
     state = stored(dialog)["state_dict"]
     parts = {key.split(".")[1] for key in state}
-    assert parts == {"text", "decoder", "familiarity", "judge", "encoder", "backbone"}
+    assert parts == {"text", "decoder", "familiarity", "judge", "backbone"}
     assert all("lora_" in key and "visual" not in key for key in state if key.startswith("model.backbone."))
     first = stored(heatmap)["state_dict"]
     assert all(torch.equal(state[key], value) for key, value in first.items() if "fold" not in key)  # as it came

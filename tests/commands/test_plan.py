@@ -54,6 +54,7 @@ def test_the_configs_are_those_of_the_plan(tmp_path: Path, root: Path, monkeypat
         assert config["data"]["init_args"]["batch_size"] == clips
         assert config["trainer"]["accumulate_grad_batches"] * clips == 8
         assert config["data"]["init_args"]["root"] == "data/other"
+    assert made["dialog"]["model"]["init_args"]["view"] == "difference"  # to go without prompts is nano's
     assert (tmp_path / "configs" / "synth.txt").read_text() == "--size [168,280]\n"
 
 

@@ -30,7 +30,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, root: Path)
 
 def fitted(demo: Demo, config: str, name: str, *way: str) -> dict[str, Any]:
     """The checkpoint after two epochs at a rate of 0: AdamW would make whole steps of what rounding leaves."""
-    more = ("--model.heatmap=maps.ckpt", "--model.lora_rank=2") if config == "dialog" else ()
+    more = ("--model.heatmap=maps.ckpt", "--model.view=difference", "--model.lora_rank=2") if config == "dialog" else ()
     folder = demo.folder / name
     demo("fit", config, "--trainer.max_steps=-1", "--trainer.max_epochs=2", "--data.balance=false",
          "--data.shuffle=false", "--trainer.accelerator=cpu", "--trainer.precision=32-true", "--trainer.logger=false",

@@ -1,4 +1,4 @@
-"""Stage 2: the region-aware encoder and LoRA learn to speak about what the heatmaps show."""
+"""Stage 2: LoRA, and with a view the region-aware encoder, learn to speak about what the heatmaps show."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ BESIDE = "Untrained: the LVLM as it comes, which does not see the heatmaps; they
 
 
 class DialogTask(Task):
-    """Trains the region encoder and LoRA on dialogs; the heatmap decoder comes from stage 1 and stays frozen.
+    """Trains LoRA on dialogs, with `view` the region encoder too; the heatmap decoder is of stage 1 and stays frozen.
 
     Without `heatmap` it is the LVLM tuned alone, the baseline.
 
@@ -68,8 +68,8 @@ class DialogTask(Task):
 
     Raises:
         CheckpointError: `heatmap` is no checkpoint with a decoder for this backbone.
-        OptionError: `variant` without what it needs, `spotlight` below 0, `parts` without a prompt, or a decoder that
-            was trained on every so many-th frame.
+        OptionError: `variant` without what it needs, `spotlight` below 0, `parts` without a prompt, options of the
+            region encoder without `view`, or a decoder that was trained on every so many-th frame.
     """
 
     speaks = True
@@ -127,6 +127,8 @@ class DialogTask(Task):
         elif grounded or variant in INSTEAD or (variant is None and view not in (None, "difference")):
             asked = "grounded" if grounded else f"view {view}" if variant is None else f"variant {variant}"
             raise OptionError(f"{asked} without heatmap: give a checkpoint of stage 1 (--model.heatmap)")
+        if view is None and (of, tuple(parts), base_once, pool) != ("heatmap", PARTS, False, 1):
+            raise OptionError("of, parts, base_once, pool are of the region encoder: add --model.view difference")
         if view is not None and variant not in INSTEAD and (decoder or variant):
             scale = backbone.prompt_scale
             encoder = RegionAwareAnomalyEncoder(
