@@ -26,7 +26,8 @@ def test_both_stages_take_a_step(demo: Demo, family: str) -> None:
         "--trainer.limit_val_batches=0", "--trainer.num_sanity_val_steps=0", "--trainer.logger=false",
         "--trainer.precision=32-true", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false",
     ]  # fmt: skip
-    for config, more in (("heatmap", []), ("dialog", [f"--model.heatmap={run}/heatmap/last.ckpt", "--model.view=difference"])):
+    both = [f"--model.heatmap={run}/heatmap/last.ckpt", "--model.view=difference"]
+    for config, more in (("heatmap", []), ("dialog", both)):
         callback = {
             "class_path": "lightning.pytorch.callbacks.ModelCheckpoint",
             "init_args": {"dirpath": f"{run}/{config}", "save_last": True, "save_top_k": 0},

@@ -25,8 +25,6 @@ MADE_OF = (
     "view", "of", "variant", "channels", "base", "parts", "base_once", "pool", "lora_rank", "lora_alpha",
     "learned_text", "width", "context", "folds", "grounded", "spotlight", "bank", "blocks",
 )  # fmt: skip
-# what was done before there was an option, where its checkpoints have the others
-BEFORE = {"of": "similarity", "spotlight": None}
 
 
 class CheckpointFiles(TorchCheckpointIO):
@@ -170,12 +168,18 @@ def load_familiarity(path: str, backbone: VideoLVLM) -> Familiarity:
     return familiarity
 
 
+def completed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a checkpoint of stage 2, and for those that came later what was done before."""
+    of = {} if options.get("view", "difference") is None else {"of": "similarity"}
+    return {"spotlight": None, **of, **options}
+
+
 def made_of(checkpoint: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The options of the task to which a checkpoint belongs; it holds all that stage 1 trained, so it is `heatmap`."""
     stored = checkpoint.get("options", {})
     made = {name: stored[name] for name in MADE_OF if name in stored}
     if "view" in made:
-        made = {**BEFORE, **made}
+        made = completed(made)
     if "width" in made:  # of a decoder that was trained further, its own
         made |= checkpoint.get("decoder") or {}
     if "heatmap" in stored:

@@ -22,7 +22,14 @@ from tvau.model import TVAU, Evidence
 from tvau.region_encoder import PARTS, Of, Part, RegionAwareAnomalyEncoder, View
 from tvau.tasks.answers import MAP_TASKS, JudgedClips, by_length, map_answers, sureness, told
 from tvau.tasks.base import OURS, Task
-from tvau.tasks.checkpoints import BEFORE, load_decoder, load_familiarity, load_fold_decoders, read_checkpoint, rules_of
+from tvau.tasks.checkpoints import (
+    completed,
+    load_decoder,
+    load_familiarity,
+    load_fold_decoders,
+    read_checkpoint,
+    rules_of,
+)
 from tvau.tasks.maps import MapScores, frame_scores, shown, true_boxes
 from tvau.tasks.variants import INSTEAD, VARIANTS, Variant
 from tvau.types import Batch, having
@@ -320,7 +327,7 @@ def load(checkpoint: str, backbone: VideoLVLM) -> TVAU:
     options = stored.get("options", {})
     if "heatmap" not in options:
         raise CheckpointError(f"{checkpoint} is no checkpoint of stage 2 (tvau.tasks.DialogTask)")
-    known = {k: v for k, v in {**BEFORE, **options}.items() if k in signature(DialogTask).parameters}  # 0.1 had others
+    known = {k: v for k, v in completed(options).items() if k in signature(DialogTask).parameters}  # 0.1 had others
     task = DialogTask(backbone, **{**known, "heatmap": checkpoint if options["heatmap"] else None})
     task.on_load_checkpoint(stored)
     task.load_state_dict(stored["state_dict"], strict=False)
