@@ -71,7 +71,7 @@ def test_tables_of_lines_and_seeds_take_their_place(root: Path, tmp_path: Path, 
 
     for seed, (auc, right) in enumerate([(0.94, 0.9), (0.98, 0.8)]):
         leave("localization", "recommended", seed, {"tvau": maps(auc)})
-        leave("dialog", "spotlight", seed, {"tvau": words(right, 0.8), "map": words(right, 0.8)})
+        leave("dialog", "without_prompts", seed, {"tvau": words(right, 0.8), "map": words(right, 0.8)})
         leave("dialog", "lora_only", seed, {"lvlm": words(0.7, 0.79 + seed / 10)})
     for table in ("localization", "dialog"):
         write_table(read_plan(root / "configs" / "tables" / table), tmp_path / table, (0, 1))
@@ -95,7 +95,7 @@ def test_tables_of_lines_and_seeds_take_their_place(root: Path, tmp_path: Path, 
         "| recommended: block 6 and time | 0.860 ± 0.000 | 0.860 ± 0.000 | 0.860 ± 0.000 |",
         "| fire | 0.96 / 0.50 | - |",
         "| LoRA only (`lora_only`) | 0.700 ± 0.000 / 0.700 ± 0.000 | 0.500 ± 0.000 / 0.500 ± 0.000 |",
-        "| map alone (`spotlight`) | 0.850 ± 0.071 / 0.850 ± 0.071 | 0.500 ± 0.000 / 0.500 ± 0.000 |",
+        "| map alone (`without_prompts`) | 0.850 ± 0.071 / 0.850 ± 0.071 | 0.500 ± 0.000 / 0.500 ± 0.000 |",
         "## Dialog on the synthetic world",
     ):
         assert line in found.splitlines(), line

@@ -24,6 +24,7 @@ from tvau.errors import BackboneError
 from tvau.judge import Judge
 from tvau.language import FLOW
 from tvau.model import TVAU
+from tvau.region_encoder import RegionAwareAnomalyEncoder
 from tvau.shipped import MODEL, path
 from tvau.tasks.dialog import load
 from tvau.types import Batch, Turn
@@ -58,6 +59,15 @@ def served(stand_in: StandIn) -> Iterator[TVAU]:
 
 
 @pytest.fixture
+def prompts(local: TVAU, served: TVAU) -> Iterator[None]:
+    """Both with the paper's anomaly prompts, which the shipped model has none of."""
+    lvlm = local.backbone
+    local.encoder = served.encoder = RegionAwareAnomalyEncoder(lvlm.hidden_size, scale=lvlm.prompt_scale).eval()
+    yield
+    local.encoder = served.encoder = None
+
+
+@pytest.fixture
 def clip() -> Batch:
     return batch(1, seed=3)
 
@@ -81,8 +91,11 @@ def test_a_server_is_shown_whole_clips(local: TVAU, served: TVAU, clip: Batch, m
     assert given[0][0].startswith("Yes,")
 
 
-def test_what_is_sent_is_what_the_documentation_asks_for(served: TVAU, stand_in: StandIn, clip: Batch) -> None:
-    converse(served, clip, QUESTIONS, 4)
+def test_what_is_sent_is_what_the_documentation_asks_for(
+    local: TVAU, served: TVAU, prompts: None, stand_in: StandIn, clip: Batch
+) -> None:
+    (expected, given), _ = zip(*(converse(model, clip, QUESTIONS, 4) for model in (local, served)), strict=True)
+    assert given == expected
     body = stand_in.requests[-1]
     assert [m["role"] for m in body["messages"]] == ["user", "assistant", "user"]
     assert [part["type"] for part in body["messages"][0]["content"]] == ["video_embeds", "prompt_embeds", "text"]
@@ -160,7 +173,7 @@ def put(key: str, value: Any) -> Callable[[list[dict[str, Any]]], None]:
         (lambda parts: parts.reverse(), "parts"),
     ],
 )
-def test_a_refusal_is_said(harm: Any, why: str, served: TVAU, clip: Batch) -> None:
+def test_a_refusal_is_said(harm: Any, why: str, served: TVAU, prompts: None, clip: Batch) -> None:
     dialog: Messages = copy.deepcopy(start(served, clip))
     harm(dialog.messages[0][0]["content"])
     with pytest.raises(BackboneError, match=f"refuses \\(400\\).*{why}"):
