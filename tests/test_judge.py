@@ -31,3 +31,13 @@ def test_it_learns_from_clips_which_number_to_trust() -> None:
     before = judge.both.clone()
     judge.fit(peaks, leans, torch.ones(200))  # one kind teaches nothing
     assert torch.equal(judge.both, before)
+
+
+def test_it_does_not_learn_how_rare_anomalies_are() -> None:
+    torch.manual_seed(0)
+    yes = torch.arange(440) >= 400
+    peaks, leans = torch.randn(2, 440) + torch.where(yes, 3.0, -1.0)
+    judge, middle = Judge(), torch.tensor([1.0])
+    judge.fit(peaks, leans, yes)
+    for verdict in (judge.map_alone, lambda peak: judge(peak, middle)):
+        assert verdict(middle - 0.5) < 0 < verdict(middle + 0.5)

@@ -14,7 +14,6 @@ from tvau.backbones import Qwen25VL
 from tvau.data.parts import fold
 from tvau.dialog import Conversation
 from tvau.errors import OptionError
-from tvau.judge import Judge
 from tvau.language import ENVIRONMENT, FLOW, JUDGEMENT, TRAJECTORY, Target, follows, judgement, trajectory
 from tvau.model import TVAU
 from tvau.shipped import MODEL, path
@@ -43,17 +42,6 @@ def talk(lvlm: Qwen25VL, path: Path, grounded: bool = True, clips: int = 2, **op
     maps = str(stage_one(lvlm, path / "maps.ckpt"))
     task = DialogTask(lvlm, maps, channels=8, lora_rank=0, grounded=grounded, **options)
     return Conversation(task.model.eval(), batch(clips))
-
-
-def test_a_judge_does_not_learn_how_rare_anomalies_are() -> None:
-    generator = np.random.default_rng(0)
-    drawn = np.concatenate([generator.normal(-1, 1, (400, 2)), generator.normal(3, 1, (40, 2))])
-    peaks, leans = torch.tensor(drawn).float().unbind(1)
-    judge = Judge()
-    judge.fit(peaks, leans, torch.arange(440) >= 400)
-    middle = torch.tensor([1.0])
-    for verdict in (judge.map_alone, lambda peak: judge(peak, middle)):
-        assert verdict(middle - 0.5) < 0 < verdict(middle + 0.5)
 
 
 def test_the_judge_says_the_first_word_and_the_lvlm_goes_on(lvlm: Qwen25VL, tmp_path: Path) -> None:
