@@ -148,7 +148,7 @@ FEW := --jobs 2 --out runs/bench --set trainer.max_epochs=2 'data.limit={trainin
 bench: $(READY) ## The benchmark in a size for 2 cores: the main lines of both tables, three seeds (more than an hour)
 	$(TVAU) synth data/benchmark --set benchmark
 	$(TVAU) table configs/tables/localization --lines ahd,recommended,block_6,no_text,neighbours,attention,probe_tower,probe_language,asked $(SMALL)
-	$(TVAU) table configs/tables/dialog --lines untuned,lora_only,grounded,spotlight,true_masks $(FEW)
+	$(TVAU) table configs/tables/dialog --lines untuned,lora_only,spotlight,without_prompts,true_masks $(FEW)
 
 ped2: $(READY) ## UCSD Ped2: eight clips, leave-videos-out, three conditions, three seeds (after bench; needs the data)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ped2.py --seeds 0 1 2 --synthetic 'runs/bench/localization/recommended/{seed}/last.ckpt' $(ARGS)
