@@ -126,8 +126,9 @@ def test_words_about_a_target_see_what_stands_out_and_no_others(
     assert seen[-1] is None
     with pytest.raises(OptionError, match="spotlight -1: expected how many logits"):
         DialogTask(lvlm, lora_rank=0, spotlight=-1)
-    with pytest.raises(OptionError, match=r"parts, .* are of the region encoder: add --model.view difference"):
-        DialogTask(lvlm, str(stage_one(lvlm, tmp_path / "maps.ckpt")), view=None, lora_rank=0, parts=["step"])
+    for option in ({"parts": ["step"]}, {"variant": "true_masks"}):
+        with pytest.raises(OptionError, match=r"parts, .* are of the region encoder: add --model.view difference"):
+            DialogTask(lvlm, str(tmp_path / "maps.ckpt"), view=None, lora_rank=0, **option)
 
 
 def test_what_is_of_an_anomaly_is_not_asked_where_there_is_none(lvlm: Qwen25VL, tmp_path: Path) -> None:

@@ -134,8 +134,10 @@ class DialogTask(Task):
         elif grounded or variant in INSTEAD or (variant is None and view not in (None, "difference")):
             asked = "grounded" if grounded else f"view {view}" if variant is None else f"variant {variant}"
             raise OptionError(f"{asked} without heatmap: give a checkpoint of stage 1 (--model.heatmap)")
-        if view is None and (of, tuple(parts), base_once, pool) != ("heatmap", PARTS, False, 1):
-            raise OptionError("of, parts, base_once, pool are of the region encoder: add --model.view difference")
+        changed = variant == "true_masks" or (of, tuple(parts), base_once, pool) != ("heatmap", PARTS, False, 1)
+        if view is None and changed:
+            asked = "of, parts, base_once, pool and variant true_masks"
+            raise OptionError(f"{asked} are of the region encoder: add --model.view difference")
         if view is not None and variant not in INSTEAD and (decoder or variant):
             scale = backbone.prompt_scale
             encoder = RegionAwareAnomalyEncoder(
