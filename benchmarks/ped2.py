@@ -31,6 +31,7 @@ from tvau.errors import CheckpointError, DataError
 from tvau.files import whole
 from tvau.metrics.intervals import SAMPLES, take_samples
 from tvau.tasks.base import OURS
+from tvau.tasks.checkpoints import read_checkpoint
 from tvau.tasks.folds import load_scores, merged, save_scores
 from tvau.tasks.maps import MapScores
 from tvau.viz.curves import take_curves
@@ -115,11 +116,14 @@ def run(args: argparse.Namespace, key: str, seed: int, fold: int) -> Path:
         f"--model.backbone.cache={args.cache or 'null'}", f"--trainer.default_root_dir={folder}",
         f"--data.test_splits=[{args.split}]", "--model.bootstrap=0",
         "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false",
-        *([] if (key, seed) == baselines(args) else ["--model.baselines=[]"]), *(f"--{option}" for option in args.set),
+        *([] if (key, seed) == baselines(args) else ["--model.baselines=[]"]),
     ]  # fmt: skip
+    if start is not None:  # its decoder reads the blocks of its own training, whatever the config's would
+        words.append(f"--model.backbone.blocks={read_checkpoint(start)['backbone']['blocks']}")
     last = start if start and not condition.tuned else folder / "checkpoints" / "last.ckpt"
     if condition.tuned and start is not None:
         words.append(f"--model.start={start}")
+    words += [f"--{option}" for option in args.set]
     digests = [digest(Path(path)) for path in (CONFIG, args.backbone, start) if path]
     used = [word for word in words if "cache" not in word]
     settings = json.dumps({"words": used, "digests": digests}, indent=1)
