@@ -213,7 +213,11 @@ def fill(page: Path) -> None:
         if not any(Path(folder).glob("**/test.json")):
             print(f"{page}: no runs in {folder}, so its table {name} stays as it is")
             return marks[0]
-        table = TABLES[name](Path(folder), *(word.strip() for word in words.split(";")[1:]))
+        try:
+            table = TABLES[name](Path(folder), *(word.strip() for word in words.split(";")[1:]))
+        except FileNotFoundError as error:  # of two folders one
+            print(f"{page}: {error.filename} is not there, so its table {name} stays as it is")
+            return marks[0]
         return f"{first}\n{table}\n\n{last}"  # without the empty lines MkDocs sees no table
 
     text, found = MARKS.subn(made, page.read_text(encoding="utf-8"))

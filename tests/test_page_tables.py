@@ -99,6 +99,10 @@ def test_tables_of_lines_and_seeds_take_their_place(root: Path, tmp_path: Path, 
         "## Dialog on the synthetic world",
     ):
         assert line in found.splitlines(), line
+    (tmp_path / "dialog" / "table.json").unlink()  # one of the two tables that `aims` is made of
+    page.write_text(f"<!-- table: aims {tmp_path} -->\nold\n<!-- /table -->\n")
+    fill(page)
+    assert "\nold\n" in page.read_text()
 
 
 def test_a_page_without_marks_is_refused(tmp_path: Path, fill: Fill) -> None:
