@@ -6,7 +6,7 @@ In a page a table stands between two marks, and the first one says what it is an
     <!-- table: report runs/demo -->                                       all tables of `tvau report`
     <!-- table: aims runs/tables -->                                       what was aimed at, and what was reached
     <!-- table: splits runs/tables/localization; frame AUC; RBDC -->       columns of `tvau table`, by line and split
-    <!-- table: validation runs/choice/dialog; balanced; class -->         the same on both parts of validation
+    <!-- table: pair runs/tables/dialog; mean; open_set; class -->          two splits, of which one may be `mean`
     <!-- table: kinds runs/tables/localization/recommended -->             frame AUC by kind of anomaly
     <!-- table: everything runs/tables/localization -->                    table.md
     | what stood here before goes |
@@ -125,17 +125,16 @@ def splits(folder: Path, *columns: str) -> str:
     return "\n\n".join(parts)
 
 
-def validation(folder: Path, *columns: str) -> str:
-    """Columns by line, on known kinds / on others."""
+def pair(folder: Path, first: str, second: str, *columns: str) -> str:
+    """Columns by line, on one split / on another; "mean" is that of the test splits."""
     found = json.loads((folder / "table.json").read_text())["splits"]
+    one, other = (found[MEAN if split == "mean" else split] for split in (first, second))
     lines = header("line", scores=list(columns))
-    for name, own in found["validation"].items():
-        cells = [
-            f"{spread(own.get(column))} / {spread(found['validation_open'].get(name, {}).get(column))}"
-            for column in columns
-        ]
-        first = next(iter(own.values()))["values"][0]
-        line = "" if "floor" in first["key"] else f" (`{Path(first['file']).parts[-3]}`)"
+    for name, own in one.items():
+        cells = [f"{spread(own.get(column))} / {spread(other.get(name, {}).get(column))}" for column in columns]
+        value = next(iter(own.values()))["values"][0]
+        value = value.get("of", [value])[0]
+        line = "" if "floor" in value["key"] else f" (`{Path(value['file']).parts[-3]}`)"
         lines.append(row(f"{name}{line}", *cells))
     return "\n".join(lines)
 
@@ -201,7 +200,7 @@ def everything(folder: Path) -> str:
 # ---- pages ----
 
 TABLES: dict[str, Callable[..., str]] = {
-    made.__name__: made for made in (demo, report, aims, splits, validation, kinds, everything)
+    made.__name__: made for made in (demo, report, aims, splits, pair, kinds, everything)
 }  # fmt: skip
 
 

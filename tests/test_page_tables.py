@@ -78,7 +78,8 @@ def test_tables_of_lines_and_seeds_take_their_place(root: Path, tmp_path: Path, 
     wanted = (
         f"aims {tmp_path}", f"splits {tmp_path}/localization; frame AUC; RBDC",
         f"kinds {tmp_path}/localization/recommended", f"everything {tmp_path}/dialog",
-        f"validation {tmp_path}/dialog; balanced; top", f"report {tmp_path}/none",
+        f"pair {tmp_path}/dialog; validation; validation_open; balanced; top", f"report {tmp_path}/none",
+        f"pair {tmp_path}/dialog; mean; open_set; start",
     )  # fmt: skip
     page = tmp_path / "page.md"
     page.write_text("".join(f"<!-- table: {one} -->\nold {at}\n<!-- /table -->\n" for at, one in enumerate(wanted)))
@@ -96,6 +97,7 @@ def test_tables_of_lines_and_seeds_take_their_place(root: Path, tmp_path: Path, 
         "| fire | 0.96 / 0.50 | - |",
         "| LoRA only (`lora_only`) | 0.700 ± 0.000 / 0.700 ± 0.000 | 0.500 ± 0.000 / 0.500 ± 0.000 |",
         "| map alone (`without_prompts`) | 0.850 ± 0.071 / 0.850 ± 0.071 | 0.500 ± 0.000 / 0.500 ± 0.000 |",
+        "| LoRA only (`lora_only`) | 0.840 ± 0.071 / 0.840 ± 0.071 |",
         "## Dialog on the synthetic world",
     ):
         assert line in found.splitlines(), line
