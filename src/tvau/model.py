@@ -175,10 +175,10 @@ class TVAU(nn.Module):
         tokens = None if encoder.tokens is None else self.backbone.picture_tokens(seen.vision)
         return cast(Tensor, encoder(maps.similar, tokens))
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Loss of the dialogs' answers given video, anomaly prompts and questions (eq. 14)."""
+    def forward(self, batch: Batch, blind: bool = False) -> Tensor:
+        """Loss of the dialogs' answers given video, anomaly prompts and questions (eq. 14); `blind`: without video."""
         seen = self.look(batch, batch["turns"])
-        return self.backbone.loss(seen.inputs, seen.vision, seen.prompts)
+        return self.backbone.loss(seen.inputs, seen.vision, seen.prompts, blind)
 
     def maps(self, batch: Batch) -> Maps:
         """The decoder's maps (eq. 6). Needs the decoder; see `glance`."""

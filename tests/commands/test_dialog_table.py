@@ -25,7 +25,7 @@ LINE_OPTIONS: dict[str, dict[str, Any]] = {  # what a line changes, by its own m
         "out_of_fold": False, "backbone": {"init_args": {"blocks": [1, 2, 4, 6]}},
     },
     "before_softmax": {**HEATMAP, "of": "similarity"}, "base_once": {**HEATMAP, "base_once": True},
-    "pooled_steps": {**HEATMAP, "pool": 4},
+    "pooled_steps": {**HEATMAP, "pool": 4}, "prompts_first": {**HEATMAP, "prompts_first": 40},
     "evidence_beside": {**HEATMAP, "parts": ["base", "region", "global", "peak", "track"]},
     "evidence_alone": {**HEATMAP, "parts": ["peak", "track"]}, "grounded": {**HEATMAP, "grounded": True},
     "spotlight": {**HEATMAP, "grounded": True, "spotlight": 6.0},

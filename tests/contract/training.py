@@ -23,6 +23,16 @@ class Training(Checks):
         assert (prompts.grad.abs().sum(-1) > 0).all()
         assert all(p.grad is None and not p.requires_grad for p in lvlm.parameters())
 
+    @torch.no_grad()
+    def test_a_blind_loss_is_of_the_prompts_and_not_of_the_picture(self, lvlm: HuggingFaceLVLM) -> None:
+        prompts = self.prompted(lvlm, clips=2)
+        inputs = lvlm.prepare(self.clips(2), [DIALOG] * 2, 3, [FPS] * 2)
+        seen, other = (lvlm.encode({"video": self.clips(2, seed)}) for seed in (0, 1))
+        blind = lvlm.loss(inputs, seen, prompts, blind=True)
+        assert torch.equal(blind, lvlm.loss(inputs, other, prompts, blind=True))
+        assert not torch.equal(blind, lvlm.loss(inputs, seen, -prompts, blind=True))
+        assert not torch.equal(lvlm.loss(inputs, seen, prompts), lvlm.loss(inputs, other, prompts))
+
     def test_gradients_are_the_same_without_kept_activations(
         self, fresh: HuggingFaceLVLM, folder: Path, record_property: Note
     ) -> None:

@@ -231,6 +231,34 @@ def test_a_fit_learns_from_maps_of_new_clips_and_keeps_its_judge(
     assert load(str(run / "last.ckpt"), task.model.backbone).grounded
 
 
+def test_a_fit_begins_with_prompts_alone(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[bool, bool, int]] = []  # of each call: in training or not, blind or not, turns at most
+    forward = TVAU.forward
+
+    def see(model: TVAU, clips: Any, blind: bool = False) -> Any:
+        asked.append((model.training, blind, max(map(len, clips["turns"]))))
+        return forward(model, clips, blind)
+
+    monkeypatch.setattr(TVAU, "forward", see)
+    options = [
+        "--model.heatmap=maps.ckpt", "--model.view=difference", "--trainer.logger=false", "--model.prompts_first=2",
+        "--trainer.precision=32-true", "--trainer.limit_val_batches=0", "--data.batch_size=2",
+        "--trainer.accumulate_grad_batches=2",
+    ]  # fmt: skip
+    last = demo.folder / "runs" / "demo" / "dialog" / "last.ckpt"
+    demo("fit", "dialog", *options, "--trainer.max_steps=1")
+    demo("fit", "dialog", *options, "--trainer.max_steps=3", f"--ckpt_path={last}")  # an interrupted fit knows its step
+    assert [blind for _, blind, _ in asked] == [True] * 4 + [False] * 2  # two batches a step
+    assert all(training for training, *_ in asked)
+    assert {turns for _, blind, turns in asked if blind} == {1}
+    assert max(turns for _, blind, turns in asked if not blind) > 1
+
+
+def test_prompts_first_needs_prompts(lvlm: Qwen25VL) -> None:
+    with pytest.raises(OptionError, match="prompts_first 5 without anomaly prompts"):
+        DialogTask(lvlm, prompts_first=5)
+
+
 def test_a_spotlight_is_kept_and_changes_nothing_that_is_learned(demo: Demo) -> None:
     options = [
         "--model.heatmap=maps.ckpt", "--model.grounded=true", "--trainer.logger=false", "--trainer.max_steps=2",

@@ -133,10 +133,11 @@ class VideoLVLM(nn.Module, ABC):
         """Logits [B, L, V] for [P_V; P_An; P_Q] (eq. 14); prompts are [B, N, D]."""
 
     @abstractmethod
-    def loss(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None) -> Tensor:
+    def loss(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None, blind: bool = False) -> Tensor:
         """Cross entropy of the answers' tokens, the end of turn included; a scalar.
 
-        The mean over the tokens of each clip, then over clips.
+        The mean over the tokens of each clip, then over clips. Where it is `blind` the language model sees no visual
+        token.
         """
 
     @abstractmethod

@@ -81,7 +81,10 @@ class Speaker(VideoLVLM):
         """Logits [..., V] from the last hidden states [..., D]."""
         return self.lm.lm_head(last)
 
-    def loss(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None) -> Tensor:
+    def loss(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None, blind: bool = False) -> Tensor:
+        if blind:
+            seen = inputs["attention_mask"] * (inputs["input_ids"] != self.tokens.placeholder)
+            inputs = {**inputs, "attention_mask": seen}
         return self.answer_loss(self.hidden_states(inputs, vision, prompts)[-1], inputs["labels"])
 
     # ---- dialog ----

@@ -57,6 +57,9 @@ class DialogTask(Task):
         of: which maps those are, "heatmap" (behind the softmax) or "similarity" (before it).
         channels, base, parts, base_once, pool: C_h, N_base and the kinds of prompts of the region encoder, whether base
             prompts stand once or, as in the paper, at every step, and how many steps share their prompts.
+        prompts_first: so many optimizer steps at the start in which the language model does not see the picture and
+            learns to judge by the anomaly prompts alone. Ours: with the picture before it, it learns the training's
+            judgements from that, and never comes to read the prompts (docs/findings.md).
         grounded: evidence opens the answers: the first word of the judgement, its places and the trajectory, see
             `tvau.dialog.Conversation`. Ours, not the paper's; needs `heatmap`. What decides the first word is fitted
             in every validation of a fit, and kept in the checkpoint.
@@ -93,6 +96,7 @@ class DialogTask(Task):
         parts: Sequence[Part] = PARTS,
         base_once: bool = False,
         pool: int = 1,
+        prompts_first: int = 0,
         grounded: bool = False,
         spotlight: float | None = None,
         out_of_fold: bool = True,
@@ -112,7 +116,7 @@ class DialogTask(Task):
         self.save_hyperparameters(ignore=["backbone"])
         if spotlight is not None and spotlight < 0:
             raise OptionError(f"spotlight {spotlight}: expected how many logits below the peak, 0 or more")
-        self.questions, self.most = questions, most
+        self.questions, self.most, self.prompts_first = questions, most, prompts_first
         self.judged_only, self.cases, self.bootstrap = set(judged_only), cases, bootstrap
         self.kept: dict[tuple[str, bool], dict[str, None]] = {}  # videos that became cases, by split and kind
         decoder, text, encoder, familiarity, judge, folds = None, None, None, None, None, list[Any]()
@@ -142,6 +146,10 @@ class DialogTask(Task):
             scale = backbone.prompt_scale
             encoder = RegionAwareAnomalyEncoder(
                 backbone.hidden_size, view, channels, base, scale, parts, base_once, of, pool
+            )
+        if prompts_first and encoder is None:
+            raise OptionError(
+                f"prompts_first {prompts_first} without anomaly prompts: add --model.heatmap and --model.view difference"
             )
         self.method = OURS if encoder or variant or grounded else "lvlm"
         self.model = VARIANTS[variant](backbone, decoder, encoder, text, familiarity, judge, grounded, spotlight, folds)
@@ -183,7 +191,10 @@ class DialogTask(Task):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Cross entropy of the answers."""
         self.check(batch)
-        loss = self.model(batch)
+        blind = self.global_step < self.prompts_first
+        if blind:  # what is said of features needs the picture
+            batch = {**batch, "turns": [turns[:1] for turns in batch["turns"]]}
+        loss = self.model(batch, blind)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["name"]))
         return self.share(loss, batch)
 
