@@ -1,6 +1,8 @@
 """Evidence opens the answers: the judge, the map's own track, and the flow; in models and in real fits."""
 
+import contextlib
 import json
+import runpy
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -252,6 +254,27 @@ def test_a_fit_begins_with_prompts_alone(demo: Demo, monkeypatch: pytest.MonkeyP
     assert all(training for training, *_ in asked)
     assert {turns for _, blind, turns in asked if blind} == {1}
     assert max(turns for _, blind, turns in asked if not blind) > 1
+
+
+def test_a_script_says_whether_prompts_are_read(
+    demo: Demo, checkpoint: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--model.heatmap=maps.ckpt", "--model.view=difference", "--trainer.logger=false"]
+    demo("fit", "dialog", *options, "--trainer.precision=32-true", "--trainer.limit_val_batches=0")
+    run = demo.folder / "runs" / "demo" / "dialog"
+    last = str(run / "last.ckpt")
+    demo("test", "dialog", f"--ckpt_path={last}", "--model.most=1", "--model.bootstrap=0", "--trainer.logger=false")
+    expected = json.loads((run / "test.json").read_text())["tvau"]["test"]["text"]["judgement"]["yes_logit_auc"]
+    capsys.readouterr()
+    words = [last, "--root", "world", "--splits", "test", "--size", "32", "64", "--backbone", str(checkpoint)]
+    with contextlib.chdir(demo.folder):
+        monkeypatch.setattr("sys.argv", ["reading.py", *words])
+        runpy.run_path(str(root / "benchmarks" / "reading.py"), run_name="__main__")
+    *_, row = capsys.readouterr().out.splitlines()
+    own, _, blind, moved = map(float, row.split("|")[4:8])
+    assert own == pytest.approx(expected, abs=6e-4)  # that of the test, in three digits
+    assert 0 <= blind <= 1
+    assert moved > 0
 
 
 def test_prompts_first_needs_prompts(lvlm: Qwen25VL) -> None:

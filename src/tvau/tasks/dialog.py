@@ -78,8 +78,8 @@ class DialogTask(Task):
 
     Raises:
         CheckpointError: `heatmap` is no checkpoint with a decoder for this backbone.
-        OptionError: `variant` without what it needs, `spotlight` below 0, `parts` without a prompt, options of the
-            region encoder without `view`, or a decoder that was trained on every so many-th frame.
+        OptionError: `variant` without what it needs, `spotlight` below 0, `parts` without a prompt, `prompts_first` or
+            other options of the region encoder without `view`, or a decoder that was trained on every so many-th frame.
     """
 
     speaks = True
@@ -149,7 +149,7 @@ class DialogTask(Task):
             )
         if prompts_first and encoder is None:
             raise OptionError(
-                f"prompts_first {prompts_first} without anomaly prompts: add --model.heatmap and --model.view difference"
+                f"prompts_first {prompts_first} without anomaly prompts: give --model.heatmap, and a --model.view"
             )
         self.method = OURS if encoder or variant or grounded else "lvlm"
         self.model = VARIANTS[variant](backbone, decoder, encoder, text, familiarity, judge, grounded, spotlight, folds)
