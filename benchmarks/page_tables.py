@@ -6,7 +6,7 @@ In a page a table stands between two marks, and the first one says what it is an
     <!-- table: report runs/demo -->                                       all tables of `tvau report`
     <!-- table: aims runs/tables -->                                       what was aimed at, and what was reached
     <!-- table: splits runs/tables/localization; frame AUC; RBDC -->       columns of `tvau table`, by line and split
-    <!-- table: pair runs/tables/dialog; mean; open_set; class -->          two splits, of which one may be `mean`
+    <!-- table: pair runs/tables/dialog; mean; open_set; class -->         two splits, of which one may be `mean`
     <!-- table: kinds runs/tables/localization/recommended -->             frame AUC by kind of anomaly
     <!-- table: everything runs/tables/localization -->                    table.md
     | what stood here before goes |

@@ -2,8 +2,8 @@
 
 Clips with dialogs are judged three times by a trained stage 2: with their own prompts, with those of the next clip of
 the split, and with their own prompts and no picture. For each the AUC of the leaning to Yes against the reference, and
-how far the leaning goes when the prompts are another clip's, in standard deviations of the leaning. A language model
-that reads nothing but the picture leans as before, and is at 0.5 without it.
+how far the leaning goes when the prompts are another clip's, in standard deviations of the leaning. One that reads the
+picture alone, as long as there is one, leans as before.
 """
 
 import argparse
@@ -29,10 +29,8 @@ COLUMNS = ("own prompts", "another clip's", "no picture", "moved")
 
 def lean(lvlm: Speaker, seen: Evidence, prompts: Tensor, blind: bool = False) -> Tensor:
     """The leaning to Yes [B] of clips that were seen, with given prompts; `blind`: no visual token is seen."""
-    mask = seen.inputs["attention_mask"]
-    if blind:
-        mask = mask * (seen.inputs["input_ids"] != lvlm.tokens.placeholder)
-    return lvlm.lean(lvlm.start({**seen.inputs, "attention_mask": mask}, seen.vision, prompts))
+    inputs = lvlm.tokens.unseen(seen.inputs) if blind else seen.inputs
+    return lvlm.lean(lvlm.start(inputs, seen.vision, prompts))
 
 
 @torch.no_grad()

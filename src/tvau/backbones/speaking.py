@@ -83,8 +83,7 @@ class Speaker(VideoLVLM):
 
     def loss(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None, blind: bool = False) -> Tensor:
         if blind:
-            seen = inputs["attention_mask"] * (inputs["input_ids"] != self.tokens.placeholder)
-            inputs = {**inputs, "attention_mask": seen}
+            inputs = self.tokens.unseen(inputs)
         return self.answer_loss(self.hidden_states(inputs, vision, prompts)[-1], inputs["labels"])
 
     # ---- dialog ----

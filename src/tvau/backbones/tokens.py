@@ -175,6 +175,10 @@ class DialogTokens:
             for key in rows[0]
         }
 
+    def unseen(self, inputs: Inputs) -> Inputs:
+        """The same with no visual token to be seen."""
+        return {**inputs, "attention_mask": inputs["attention_mask"] * (inputs["input_ids"] != self.placeholder)}
+
     def padded(self, rows: Sequence[list[int]], like: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of ids as [B, L], padded on the left, and their mask."""
         longest = max(map(len, rows))
