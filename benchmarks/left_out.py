@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tvau.metrics.intervals import paired, read_samples
+from tvau.metrics.intervals import paired, read_samples, together
 
 LISTS, DIALOGS = "scripts", "dialogs.jsonl"
 SCORES: dict[str, dict[str, tuple[str, ...]]] = {  # of each table
@@ -116,7 +116,7 @@ def drawn(seeds: Iterable[list[Path]], keys: tuple[str, ...]) -> NDArray[np.floa
         path = (tested(run)[0], "left_out", *(key for key in keys if key != "slots"))
         return read_samples(run).get("/".join(path), np.array([np.nan]))
 
-    return np.stack([np.mean([of(run) for run in folds], 0) for folds in seeds])
+    return np.stack([together([of(run) for run in folds]) for folds in seeds])
 
 
 def main() -> None:

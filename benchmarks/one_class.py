@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from ped2 import digest
 
 from tvau.backbones.preset import load_preset
 from tvau.cli import main as tvau
@@ -36,15 +37,18 @@ VARIANTS = {
 
 
 def run(args: argparse.Namespace, variant: str, seed: int) -> dict[str, Any]:
-    """The scores of one line and seed, by method; a test that is done is not done again."""
+    """The scores of one line and seed, by method; a test that is done with these settings is not done again."""
     folder = args.out / variant / f"seed{seed}"
-    if not (folder / "test.json").is_file():
-        tvau([
-            "test", f"--config={CONFIG}", f"--seed_everything={seed}", f"--data.root={args.root}",
-            f"--trainer.default_root_dir={folder}", f"--model.backbone={args.backbone}", "--model.bootstrap=0",
-            "--trainer.enable_progress_bar=false", *(f"--model.{option}" for option in VARIANTS[variant]),
-            *([f"--model.backbone.cache={args.cache}"] if args.cache else []),
-        ])  # fmt: skip
+    words = [
+        "test", f"--config={CONFIG}", f"--seed_everything={seed}", f"--data.root={args.root}",
+        f"--trainer.default_root_dir={folder}", f"--model.backbone={args.backbone}", "--model.bootstrap=0",
+        "--trainer.enable_progress_bar=false", *(f"--model.{option}" for option in VARIANTS[variant]),
+    ]  # fmt: skip
+    settings = json.dumps({"words": words, "digests": [digest(CONFIG), digest(Path(args.backbone))]}, indent=1)
+    noted = folder / "settings.json"
+    if not (folder / "test.json").is_file() or not noted.is_file() or noted.read_text() != settings:
+        tvau([*words, *([f"--model.backbone.cache={args.cache}"] if args.cache else [])])
+        noted.write_text(settings)
     return {method: splits["test"] for method, splits in json.loads((folder / "test.json").read_text()).items()}
 
 

@@ -118,8 +118,9 @@ def run(args: argparse.Namespace, key: str, seed: int, fold: int) -> Path:
         "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false",
         *([] if (key, seed) == baselines(args) else ["--model.baselines=[]"]),
     ]  # fmt: skip
-    if start is not None:  # its decoder reads the blocks of its own training, whatever the config's would
-        words.append(f"--model.backbone.blocks={read_checkpoint(start)['backbone']['blocks']}")
+    if start is not None:  # its decoder reads the blocks of its own training, but the frames that the config looks at
+        every = yaml.safe_load(CONFIG.read_text())["model"]["init_args"]["every"]
+        words += [f"--model.backbone.blocks={read_checkpoint(start)['backbone']['blocks']}", f"--model.every={every}"]
     last = start if start and not condition.tuned else folder / "checkpoints" / "last.ckpt"
     if condition.tuned and start is not None:
         words.append(f"--model.start={start}")

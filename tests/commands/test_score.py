@@ -337,6 +337,7 @@ def test_methods_are_set_against_one_draw_by_draw(tmp_path: Path, capsys: pytest
             folder = tmp_path / f"{name}_{seed}"
             run(folder, 0.6 + shift)
             own: dict[str, Any] = {"tvau/test_seen/frame/micro_auc": draws + shift + seed / 100}
+            own["tvau/test_seen/text/heatmap/yes_no"] = draws  # against each method's own map: nothing to compare
             np.savez(folder / "samples.npz", **own)
     words = ["compare", *map(str, sorted(tmp_path.iterdir())), "--against"]
     main([*words, "tvau (other)"])
@@ -345,6 +346,7 @@ def test_methods_are_set_against_one_draw_by_draw(tmp_path: Path, capsys: pytest
         "### p-values against tvau (other) (paired bootstrap over videos)"
     ]
     assert cells(text, "frame micro_auc") == ["test_seen", "frame micro_auc", "0.010"]
+    assert "text heatmap" not in text
     assert "the methods are tvau (mine), tvau (other)" in failure([*words, "else"])
     (tmp_path / "other_1" / "samples.npz").unlink()
     assert "runs without samples.npz" in failure([*words, "tvau (other)"])
@@ -361,8 +363,10 @@ def test_other_experiments_stand_below_one_another(tmp_path: Path, capsys: pytes
 
 
 def test_names_without_their_number() -> None:
-    names = ("heatmap_seed12", "heatmap-3", "dialog", "2024", "maps1", "maps-s1", "run2")
-    assert [experiment(name) for name in names] == ["heatmap", "heatmap", "dialog", "2024", "maps", "maps", "run2"]
+    names = ("heatmap_seed12", "heatmap-3", "dialog", "maps1", "maps-s1", "tvau/0", "tvau/seed1", "tvau/run2", "tvau/a1")
+    assert [experiment(Path("runs") / name) for name in names] == [
+        "heatmap", "heatmap", "dialog", "maps", "maps", "tvau", "tvau", "tvau", "a",
+    ]  # fmt: skip
     assert latex(Table("t", ("split", "method", "x"), (("a_b", "50 %", "1 ± 2"),))).count("$\\pm$") == 1
 
 

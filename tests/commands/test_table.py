@@ -148,7 +148,7 @@ def test_several_test_splits_have_a_mean(folder: Path, fake: Fake, tmp_path: Pat
     assert [value["value"] for value in own["second"]["AUC"]["values"]] == pytest.approx([(0.8 + 0.2) / 2, 2.01 / 2])
     assert own["first"]["BLEU-4"] == {**gathered["splits"]["seen"]["first"]["BLEU-4"], "values": mock.ANY}
     assert "difference" not in own  # it has no figure on one of the splits
-    means = drawn.mean(2)  # over the splits
+    means = (drawn[:, :, 0] + np.roll(drawn[:, :, 1], 1, -1)) / 2  # over the splits, which are drawn apart
     wins = int((means[1].mean(0) + 1 - means[0].mean(0) <= 0).sum())
     assert gathered["p"][first] == {"second": {"AUC": pytest.approx(2 * (wins + 1) / 100)}}
     main(["table", str(folder), "--seeds", "0,1", f"--out={out.parent}", "--against", "second"])
@@ -169,6 +169,24 @@ def test_an_interrupted_table_goes_on(folder: Path, fake: Fake, tmp_path: Path) 
     table(str(folder), "0,1", str(out))
     assert fake.calls == [("test", "two", "0"), ("test", "one", "1"), ("test", "two", "1")]
     assert "first" in json.loads((out / "claims" / "table.json").read_text())["splits"]["seen"]
+
+
+def test_other_maps_are_other_words(folder: Path, fake: Fake, tmp_path: Path) -> None:
+    maps = tmp_path / "out" / "localization" / "ahd" / "0" / "last.ckpt"
+    maps.parent.mkdir(parents=True)
+    maps.write_bytes(b"first")
+    table(str(folder), "0", str(tmp_path / "out"), "one")
+    made, fake.calls = tmp_path / "out" / "claims" / "one" / "0" / "made.json", []
+    stored = json.loads(made.read_text())
+    maps.write_bytes(b"second")
+    with pytest.raises(DataError, match="or checkpoint of stage 1 than those given now"):
+        table(str(folder), "0", str(tmp_path / "out"), "one")
+    made.write_text(json.dumps({key: own for key, own in stored.items() if key != "maps"}))  # of an older version
+    table(str(folder), "0", str(tmp_path / "out"), "one")
+    made.write_text(json.dumps(stored))
+    maps.unlink()  # its results stay results
+    table(str(folder), "0", str(tmp_path / "out"), "one")
+    assert fake.calls == []
 
 
 def test_one_line_with_settings(folder: Path, fake: Fake, tmp_path: Path) -> None:

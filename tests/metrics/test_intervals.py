@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from tvau.errors import DataError
 from tvau.metrics.frame import frame_summary
-from tvau.metrics.intervals import DRAWS, paired, read_samples, resampled, take_samples
+from tvau.metrics.intervals import DRAWS, paired, read_samples, resampled, take_samples, together
 
 VIDEOS, FRAMES = 30, 20
 Video = tuple[NDArray[np.float64], NDArray[np.bool_]]
@@ -56,6 +56,22 @@ def test_methods_that_do_not_differ_are_rarely_told_apart() -> None:
     small = [paired(a, b) < 0.05 for a, b in zip(own[::2], own[1::2], strict=True)]
     assert sum(small) <= 2
     assert paired(own[0], own[0]) == 1
+
+
+def test_the_mean_over_splits_is_that_of_splits_which_were_drawn_apart() -> None:
+    """Six splits in which the abnormal videos come first, and a difference of methods that hangs on how many there are."""
+    ours, theirs = np.where(np.arange(VIDEOS) < VIDEOS // 2, 0.9, 0.5), np.where(np.arange(VIDEOS) < VIDEOS // 2, 0.5, 0.9)
+
+    def drawn(scores: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64]:
+        found = resampled(lambda weights: {"a": float(weights @ scores / weights.sum())}, VIDEOS, 2000, seed=seed)
+        return np.array(found["samples"]["a"])
+
+    one_seed = together([drawn(ours)] * 6) - together([drawn(theirs)] * 6)
+    apart = np.mean([drawn(ours, seed) - drawn(theirs, seed) for seed in range(6)], 0)
+    single = drawn(ours) - drawn(theirs)
+    assert one_seed.std() == pytest.approx(apart.std(), rel=0.05)
+    assert one_seed.std() == pytest.approx(single.std() / 6**0.5, rel=0.05)
+    assert together([drawn(ours)]) == pytest.approx(drawn(ours))
 
 
 def test_the_p_value_is_a_share_of_draws() -> None:

@@ -257,6 +257,14 @@ def test_overlapping_and_repeated_clips_count_once() -> None:
     assert often.compute() == once.compute()
 
 
+def test_a_clip_that_repeats_its_last_frame_counts_its_first_copy() -> None:
+    one, two = np.array([[*WRONG, 0.2]]), np.array([[*WRONG, 0.3], [*RIGHT, 0.1]])
+    once, often = RegionScores(), RegionScores()
+    once.update(["v"], torch.arange(2)[None], [[one, one]], [np.array([[0, 0, *RIGHT]])])
+    often.update(["v"], torch.tensor([[0, 1, 1]]), [[one, one, two]], [np.array([[0, 0, *RIGHT]])])
+    assert often.compute() == once.compute()
+
+
 def test_intervals_hold_the_score_and_need_two_videos() -> None:
     rng = np.random.default_rng(5)
     metric = RegionScores(bootstrap=50)

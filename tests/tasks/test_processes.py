@@ -21,6 +21,29 @@ def demo(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, root: Path)
     return demo
 
 
+LEARNED = {  # tasks that learn when they are tested
+    "neighbours": ("NeighbourTask", ("bank=40",)),
+    "attention": ("AttentionTask", ("heads=2",)),
+    "probe": ("ProbeTask", ("of=tower",)),
+}
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_baselines_learn_the_same_in_every_process(demo: Demo, name: str) -> None:
+    found = []
+    for processes in (1, 2):
+        folder = demo.folder / f"{name}{processes}"
+        parallel = [f"--trainer.devices={processes}", "--trainer.strategy=ddp_fork"] if processes > 1 else []
+        demo.main("test", f"--model=tvau.tasks.{LEARNED[name][0]}", f"--model.backbone={demo.preset}",
+                  *(f"--model.{option}" for option in (*LEARNED[name][1], "bootstrap=0")), "--data=tvau.data.UBnormal",
+                  "--data.root=world", "--data.size=[32,64]", "--data.num_workers=0", "--data.batch_size=2",
+                  "--data.test_splits=[test]", "--data.hop=4", f"--trainer.default_root_dir={folder}", "--trainer.accelerator=cpu",
+                  "--trainer.enable_progress_bar=false", *parallel)  # fmt: skip
+        found.append(numbers(json.loads((folder / "test.json").read_text())))
+    assert any(path.endswith("/test/frame/micro_auc") for path in found[0])
+    assert found[1] == pytest.approx(found[0], abs=1e-6)
+
+
 def numbers(value: Any, path: str = "") -> dict[str, float]:
     """Every number of a JSON value by its path."""
     if isinstance(value, dict | list):

@@ -86,7 +86,9 @@ def test_what_is_done_stays_and_what_was_made_by_other_options_is_made_anew(
     for mark in marks:
         mark.write_bytes((whole / mark.relative_to(tmp_path)).read_bytes())
     assert contents(tmp_path) == contents(whole)  # v1 was made alone, and is the same
-    for option in ("--trainer.callbacks.overwrite=true", "--data.hop=8", '--model.questions=["Who?"]'):
+    others = ("--trainer.callbacks.overwrite=true", "--trainer.callbacks.boxes=true", "--data.hop=8",
+              '--model.questions=["Who?"]')  # fmt: skip
+    for option in others:
         marks[0].write_text("old")
         demo("predict", "predict", *words(tmp_path, option))
         assert marks[0].read_text() != "old"

@@ -39,7 +39,7 @@ def compare(runs: list[str], format: Literal["markdown", "latex"] = "markdown", 
 
     groups: dict[str, list[Path]] = {}
     for path in dict.fromkeys(found):
-        groups.setdefault(experiment(path.parent.name), []).append(path)
+        groups.setdefault(experiment(path.parent), []).append(path)
     results: dict[str, Any] = {}
     draws: dict[str, list[Draws]] = {}
     for group, paths in groups.items():
@@ -77,6 +77,8 @@ def p_values(draws: Mapping[str, Sequence[Draws]], against: str) -> Table:
     rows = []
     for key, first in draws[against][0].items():
         split, *path = key.split("/")
+        if path[:2] == ["text", "heatmap"]:  # its truth is each method's own map: no two were asked about the same clips
+            continue
         cells = []
         for name in others:
             own, theirs = ([run.get(key) for run in draws[method]] for method in (name, against))
@@ -93,9 +95,9 @@ def _results(run: Path) -> list[Path]:
     return [run / "test.json"] if (run / "test.json").is_file() else sorted(run.glob("*/test.json"))
 
 
-def experiment(name: str) -> str:
-    """The name of a run without the number, or seed, at its end."""
-    return re.sub(r"(?:(?:^|[-_.])(?:seed|run|s|v))?[-_.]?\d+$", "", name) or name
+def experiment(run: Path) -> str:
+    """The name of a run's folder without the number, or seed, at its end; where nothing else is there, its parent's."""
+    return re.sub(r"(?:(?:^|[-_.])(?:seed|run|s|v))?[-_.]?\d+$", "", run.name) or run.absolute().parent.name
 
 
 def gathered(contents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def compared(plan: Plan, out: Path, splits: Mapping[str, Any]) -> dict[str, Any]
 
     Left out are figures that were not resampled (`bootstrap: 0`), or that only one of both rows has.
     """
-    from tvau.metrics.intervals import paired, read_samples  # here: it takes seconds
+    from tvau.metrics.intervals import paired, read_samples, together  # here: it takes seconds
 
     draws = {path: read_samples(path) for path in out.glob("*/*") if path.is_dir()}
 
@@ -170,7 +170,7 @@ def compared(plan: Plan, out: Path, splits: Mapping[str, Any]) -> dict[str, Any]
         parts = [value.get("of", [value]) for value in values]
         found = [[known for part in own if (known := one(part)) is not None] for own in parts]
         complete = [len(own) for own in found] == [len(own) for own in parts]
-        return np.stack([np.mean(own, 0) for own in found]) if found and complete else None
+        return np.stack([together(own) for own in found]) if found and complete else None
 
     def one(value: Mapping[str, Any]) -> NDArray[np.floating] | None:
         return draws[Path(value["file"]).parent].get("/".join(k for k in value["key"] if k != "slots"))

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
@@ -110,9 +111,14 @@ class Run:
         return f"{self.line}, seed {self.seed}"
 
     def made(self) -> dict[str, Any]:
-        """What the run is made of: base, line, settings."""
-        return {"base": yaml.safe_load((self.plan.folder / "base.yaml").read_text(encoding="utf-8")),
-                "line": yaml.safe_load(self.filled()), "set": list(self.settings)}  # fmt: skip
+        """What the run is made of: base, line, settings, and the maps of the stage 1 that the line names."""
+        base, line = (
+            yaml.safe_load(text)
+            for text in ((self.plan.folder / "base.yaml").read_text(encoding="utf-8"), self.filled())
+        )
+        start = Path(str((line.get("model") or {}).get("init_args", {}).get("heatmap")))
+        maps = {"maps": sha256(start.read_bytes()).hexdigest()} if start.is_file() else {}
+        return {"base": base, "line": line, "set": list(self.settings), **maps}
 
     def filled(self) -> str:
         """The line's config, its placeholders filled in."""
@@ -125,15 +131,17 @@ class Run:
         """Whether its results are there.
 
         Raises:
-            DataError: they are, but were made with other configs or settings.
+            DataError: they are, but were made with other configs, settings or maps; of maps that are gone, or that an
+                older run does not name, nothing is said.
         """
         stated, tested = self.folder / "made.json", (self.folder / "test.json").is_file()
         if not tested and not (self.folder / CHECKPOINT).is_file():
             return False
-        if not stated.is_file() or json.loads(stated.read_text()) != json.loads(json.dumps(self.made())):
+        made, now = json.loads(stated.read_text()) if stated.is_file() else {}, json.loads(json.dumps(self.made()))
+        if not made or any(made[key] != now[key] for key in made.keys() & now.keys()):
             raise DataError(
-                f"{self.folder} was made with another base.yaml, {self.line}.yaml or --set than those given now "
-                f"({stated} holds them): remove the folder, or choose another one with --out"
+                f"{self.folder} was made with another base.yaml, {self.line}.yaml, --set or checkpoint of stage 1 than "
+                f"those given now ({stated} holds them): remove the folder, or choose another one with --out"
             )
         return tested
 

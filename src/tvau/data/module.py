@@ -125,17 +125,22 @@ class ClipStream(IterableDataset[Batch]):
     Each process and loader worker owns whole videos, so that no frame is decoded twice. With one worker (or none) the
     batches come in the order of the clips; with more, those of several videos take turns. With `apart`, no batch holds
     two videos: what comes of a video then does not depend on its neighbours, be they of another size or left out.
+    Where it is not `shared`, each process goes through all clips: what is learned from them is then the same in all.
     """
 
-    def __init__(self, dataset: ClipDataset, batch_size: int, workers: int, apart: bool = False) -> None:
+    def __init__(
+        self, dataset: ClipDataset, batch_size: int, workers: int, apart: bool = False, shared: bool = True
+    ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
         self.workers = max(workers, 1)
-        self.apart = apart
+        self.apart, self.shared = apart, shared
 
     def _share(self, worker: int) -> list[Clip]:
         """The clips of one worker of this process."""
-        ranks, rank = (distributed.get_world_size(), distributed.get_rank()) if distributed.is_initialized() else (1, 0)
+        ranks, rank = 1, 0
+        if self.shared and distributed.is_initialized():
+            ranks, rank = distributed.get_world_size(), distributed.get_rank()
         mine, every = rank * self.workers + worker, ranks * self.workers
         videos = groupby(self.dataset.clips, lambda clip: clip.name)
         return [clip for at, (_, clips) in enumerate(videos) if at % every == mine for clip in clips]
@@ -240,8 +245,8 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
         if self.in_memory and "training" in self.splits:
             self.splits["training"].kept = {}
 
-    def train_dataloader(self) -> DataLoader[Sample]:
-        """Training clips in the order of the epoch, without those that a resumed run has seen."""
+    def train_dataloader(self, shared: bool = True) -> DataLoader[Sample]:
+        """Training clips in the order of the epoch, without those that a resumed run has seen; see `ClipStream`."""
         dataset = self.splits["training"]
         shares: list[float] | None = None
         abnormal = sum(clip.abnormal for clip in dataset.clips)
@@ -253,7 +258,7 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
                 )
             shares = [1 / abnormal if clip.abnormal else 1 / (len(dataset) - abnormal) for clip in dataset.clips]
         trainer = self.trainer
-        ranks, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
+        ranks, rank = (trainer.world_size, trainer.global_rank) if trainer and shared else (1, 0)
         sampler = EpochSampler(
             len(dataset), self.batch_size, lambda: place(trainer), self.seed, self.shuffle, shares, ranks, rank
         )
@@ -268,9 +273,9 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
             pin_memory=torch.cuda.is_available(),
         )
 
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """All validation clips, in order."""
-        return self._stream("validation")
+    def val_dataloader(self, shared: bool = True) -> DataLoader[Batch]:
+        """All validation clips, in order; see `ClipStream`."""
+        return self._stream("validation", shared=shared)
 
     def test_dataloader(self) -> list[DataLoader[Batch]]:
         """All clips of each test split, in order; `test_names` names the loaders."""
@@ -283,8 +288,8 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
         dataset.clips = [clip for name, clips in videos for clip in islice(clips, before.get(name, 0), None)]
         return self._stream("predict", apart=True)
 
-    def _stream(self, split: str, apart: bool = False) -> DataLoader[Batch]:
-        stream = ClipStream(self.splits[split], self.batch_size, self.num_workers, apart)
+    def _stream(self, split: str, apart: bool = False, shared: bool = True) -> DataLoader[Batch]:
+        stream = ClipStream(self.splits[split], self.batch_size, self.num_workers, apart, shared)
         return DataLoader(
             stream,
             batch_size=None,

@@ -79,6 +79,16 @@ def read_samples(run: Path) -> dict[str, NDArray[np.float32]]:
         raise DataError(f"{path}: no draws of `tvau test` ({error}); delete it and test again.") from error
 
 
+def together(splits: Sequence[NDArray[np.floating]]) -> NDArray[np.floating]:
+    """Draws [draws] of the mean over splits, from those of each.
+
+    One seed draws the videos of every split, so two of the same size were resampled alike: the first, say, of the
+    abnormal videos came as often in all of them. Splits share no video, so unlike draws are set side by side, each
+    split's moved on by its place in the list, which is the same for every method.
+    """
+    return np.mean([np.roll(own, at) for at, own in enumerate(splits)], 0)
+
+
 def paired(ours: NDArray[np.floating], theirs: NDArray[np.floating]) -> float:
     """How likely a difference at least as far on its side of 0 is if there is none: two-sided p-value.
 

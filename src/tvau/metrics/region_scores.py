@@ -86,10 +86,12 @@ class RegionScores(RowMetric):
         if ((index < 0) | (index >= len(frames))).any():
             raise DataError(f"tracks in frames {index.min()}..{index.max()} of a clip of {len(frames)}; expected the "
                             "index within the clip.")  # fmt: skip
+        once = np.sort(np.unique(frames, return_index=True)[1])  # a clip that was filled up repeats its last frame
+        detections = [detections[at] for at in once]
         counts = [len(found) for found in detections]
         found = np.concatenate([np.asarray(part, np.float64).reshape(-1, 5) for part in detections])
         within = np.concatenate([np.arange(count) for count in counts])
-        keys = np.stack([np.full(len(frames), video), frames, np.full(len(frames), frames[0])], 1)
+        keys = np.stack([np.full(len(once), video), frames[once], np.full(len(once), frames[0])], 1)
         own = np.full(len(tracks), video)
         # made only to be checked: what is wrong is said where it comes in
         Detections(within, within, found[:, :4], found[:, 4])

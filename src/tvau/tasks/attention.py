@@ -61,7 +61,7 @@ class AttentionTask(UnfittedTask):
         """Chooses the heads, and the scale of their scores. Raises DataError without masks in the validation."""
         looks, truths = [], []
         left = dict.fromkeys((True, False), self.clips // 2)  # abnormal and normal; some lists begin with one kind
-        for batch in self.moved(data.val_dataloader()):
+        for batch in self.moved(data.val_dataloader(shared=False)):
             rows = []
             for row in having(batch, "mask"):
                 if left[kind := bool(batch["mask"][row].any())]:

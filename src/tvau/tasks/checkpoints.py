@@ -23,7 +23,7 @@ from tvau.tasks.folders import read_folder
 # options of the tasks that say what a model is made of, not how it is trained or asked
 MADE_OF = (
     "view", "of", "variant", "channels", "base", "parts", "base_once", "pool", "lora_rank", "lora_alpha",
-    "learned_text", "width", "context", "folds", "grounded", "spotlight", "bank", "blocks",
+    "learned_text", "width", "context", "folds", "grounded", "spotlight", "bank", "blocks", "every",
 )  # fmt: skip
 
 

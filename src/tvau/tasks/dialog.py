@@ -1,5 +1,6 @@
 """Stage 2: LoRA, and with a view the region-aware encoder, learn to speak about what the heatmaps show."""
 
+import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from inspect import signature
@@ -229,6 +230,9 @@ class DialogTask(Task):
             self.scores[f"maps_{name}"] = MapScores(self.rules.get(OURS), self.bootstrap).to(self.device)
             self.scores[f"foreign_{name}"] = MeanMetric(nan_strategy="ignore").to(self.device)
         self.kept.clear()
+        if self.trainer.is_global_zero:  # those of a test before
+            shutil.rmtree(self.folder / "cases", ignore_errors=True)
+        self.trainer.strategy.barrier()
 
     def test_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> None:
         """Asks each clip its reference's questions, turn after turn, and keeps heatmaps and answers."""

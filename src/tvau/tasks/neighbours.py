@@ -122,7 +122,7 @@ class NeighbourTask(MapTask):
         self.trained = True
 
     def _batches(self, clips: ClipDataset, batch_size: int, what: str) -> Iterator[Batch]:
-        stream = ClipStream(clips, batch_size, workers=1)
+        stream = ClipStream(clips, batch_size, workers=1, shared=False)
         for batch in tqdm(stream, what, leave=False, disable=None):
             yield move_data_to_device(batch, self.device)
 

@@ -61,7 +61,7 @@ class ProbeTask(FrameTask):
     def learn(self, data: VideoDataModule) -> None:
         """Fits the regression. Raises DataError where the training clips are not of both kinds."""
         features, labels = [], []
-        for batch in self.moved(data.train_dataloader()):
+        for batch in self.moved(data.train_dataloader(shared=False)):
             rows = having(batch, "labels")
             if rows:
                 part = select(batch, rows)

@@ -38,7 +38,7 @@ class UnfittedTask(MapTask):
         super().on_test_start()
 
     def learn(self, data: VideoDataModule) -> None:
-        """What the method has to know of the training clips."""
+        """What the method has to know of the training clips, from all of them in every process: all know the same."""
 
     def moved(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Batches on the device of the model."""

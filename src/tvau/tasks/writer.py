@@ -76,7 +76,7 @@ class PredictionWriter(Callback):
         self.by = {
             "tvau": __version__, "task": type(task).__name__, "weights": fingerprint(task),
             "backbone": identity(task.model.backbone), "options": options, "precision": str(trainer.precision),
-            "view": {name: getattr(data, name, None) for name in VIEW},
+            "view": {name: getattr(data, name, None) for name in VIEW}, "boxes": self.boxes,
         }  # fmt: skip
         self.by = json.loads(json.dumps(self.by, default=str))  # as it is read back
         self.before = {} if self.overwrite else {name: self._windows_of(data, name) for name in self.windows}
