@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tvau.errors import OptionError
 from tvau.files import clear, sweep, whole, whole_folder
 
 
@@ -25,18 +26,29 @@ def listed(folder: Path) -> list[str]:
 
 def test_a_folder_takes_the_place_of_the_old_one_as_a_whole(tmp_path: Path) -> None:
     for word in ("first", "second"):
-        with whole_folder(tmp_path / "v0") as folder:
+        with whole_folder(tmp_path / "v0", "first") as folder:
             (folder / word).touch()
             assert (tmp_path / "v0" / "second").exists() is False
     assert listed(tmp_path) == ["v0", "v0/second"]
 
 
+@pytest.mark.parametrize("known_by", ["summary.json", None])
+def test_what_was_not_made_here_is_not_replaced(tmp_path: Path, known_by: str | None) -> None:
+    (tmp_path / "cam1").mkdir()
+    (tmp_path / "cam1" / "000.jpg").touch()
+    (tmp_path / "file").touch()
+    for name in ("cam1", "file"):
+        with pytest.raises(OptionError, match=f"{name} holds other files, which would be lost"):
+            whole_folder(tmp_path / name, known_by).__enter__()
+    assert listed(tmp_path) == ["cam1", "cam1/000.jpg", "file"]
+
+
 def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
-    with whole_folder(tmp_path / "v0") as folder:
+    with whole_folder(tmp_path / "v0", "first") as folder:
         (folder / "first").touch()
 
     def interrupted() -> None:
-        with whole_folder(tmp_path / "v0") as folder:
+        with whole_folder(tmp_path / "v0", "first") as folder:
             (folder / "second").touch()
             raise KeyboardInterrupt
 
@@ -58,7 +70,7 @@ def test_leftovers_of_the_dead_are_cleared_and_those_of_the_living_stay(tmp_path
         files.os.replace = once
         (Path(sys.argv[1]) / "v0").mkdir()
         (Path(sys.argv[1]) / "v0" / "first").touch()
-        with files.whole_folder(Path(sys.argv[1]) / "v0") as folder:
+        with files.whole_folder(Path(sys.argv[1]) / "v0", "first") as folder:
             (folder / "second").touch()
             if not int(sys.argv[2]):
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -66,7 +78,7 @@ def test_leftovers_of_the_dead_are_cleared_and_those_of_the_living_stay(tmp_path
     code = "\n".join(line[8:] for line in code.splitlines())
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path), str(int(moved))]).returncode == -9
     assert ("v0/first" in listed(tmp_path)) is not moved
-    with whole_folder(tmp_path / "v1") as living:
+    with whole_folder(tmp_path / "v1", None) as living:
         sweep(tmp_path)
         assert listed(tmp_path) == sorted([living.name, "v0", "v0/first"])
 

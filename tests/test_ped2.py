@@ -69,6 +69,8 @@ def test_one_command_makes_the_table(
         assert seed["tvau"]["frame"]["frames"] == 2 * COUNT
         assert seed["tvau"]["region"]["tracks"] == 2
         assert [*seed["tvau"]["rules"]] == ["fold0"]
+        settings = (tmp_path / "out" / condition / "seed5" / "fold2" / "settings.json").read_text()
+        assert "--model.every=2" in settings  # as the config has it, whatever the synthetic decoder saw
     assert "T-VAU, synthetic, then Ped2" in shown
     assert "| median difference" in shown
     assert "| squared difference" in shown

@@ -39,6 +39,19 @@ WRONG = {
 }
 
 
+def test_lists_may_come_in_parts_and_sizes_as_they_are_spoken() -> None:
+    def command(names: list[str], more: list[str] | None = None, size: tuple[int, int] | None = None) -> Any:
+        """Returns what it was given."""
+        return names, more, size
+
+    assert run(command, ["a", "b"], "t") == (["a", "b"], None, None)
+    assert run(command, ["a", "--more", "b", "c", "--more=d", "--size", "96x160"], "t")[1:] == (
+        ["b", "c", "d"], (96, 160),
+    )  # fmt: skip
+    assert run(command, ["4x4", "--size=[3,4]"], "t") == (["4x4"], None, (3, 4))
+    assert run(command, ["a", "--size=3x4"], "t")[2] == (3, 4)
+
+
 @pytest.fixture(scope="module")
 def looked() -> dict[str, list[Any]]:
     """What help, version and typing errors say, and what heavy packages have been imported until then."""

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
 
+from tvau.errors import OptionError
+
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
@@ -30,9 +32,26 @@ def clear(path: Path) -> None:
 MARK = ".tvau."  # begins the names of folders in the making
 
 
+def replaceable(path: Path, known_by: str | None) -> None:
+    """Whether a folder may be written in the place of what stands there.
+
+    Args:
+        path: the folder.
+        known_by: a file that earlier results of the same kind hold; None: nothing is ever replaced.
+
+    Raises:
+        OptionError: it holds something else, which would be lost.
+    """
+    ours = known_by is not None and (path / known_by).is_file()
+    if path.exists() and not ours and (not path.is_dir() or any(path.iterdir())):
+        raise OptionError(f"{path} holds other files, which would be lost: name a folder that is new or empty")
+
+
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path` that takes its place, and what it held, when the block ends without an error."""
+def whole_folder(path: Path, known_by: str | None) -> Iterator[Path]:
+    """An empty folder beside `path` that takes its place when the block ends without an error; see `replaceable`."""
+    path = path.absolute()
+    replaceable(path, known_by)
     temporary, old = (path.with_name(f"{MARK}{path.name}.{os.getpid()}{end}") for end in ("", ".old"))
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()

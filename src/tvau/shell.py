@@ -62,7 +62,23 @@ def run(function: Callable[..., Any], words: Sequence[str], prog: str) -> Any:
             return None
         return function(*words)
     parser = parser_of(function, signature, prog)
-    return function(**parser.instantiate(parser.parse_args(list(words))).as_dict())
+    sizes = {f"--{name}" for name, parameter in signature.parameters.items() if tuple[int, int] in kinds(parameter)}
+    given = [
+        flag + sign + sized(value) if flag in sizes else sized(word) if before in sizes else word
+        for before, word in zip(("", *words), words, strict=False)
+        for flag, sign, value in [word.partition("=")]
+    ]
+    return function(**parser.instantiate(parser.parse_args(given)).as_dict())
+
+
+def kinds(parameter: inspect.Parameter) -> tuple[Any, ...]:
+    """The type of a parameter, and those of which it is a union."""
+    return parameter.annotation, *get_args(parameter.annotation)
+
+
+def sized(text: str) -> str:
+    """96x160 as [96,160]; anything else as it is."""
+    return re.sub(r"^(\d+)x(\d+)$", r"[\1,\2]", text)
 
 
 def parser_of(function: Callable[..., Any], signature: inspect.Signature, prog: str) -> Parser:
@@ -73,8 +89,8 @@ def parser_of(function: Callable[..., Any], signature: inspect.Signature, prog: 
     for name, parameter in signature.parameters.items():
         needed = parameter.default is parameter.empty
         options: dict[str, Any] = {"type": parameter.annotation, "help": about.get(name)}
-        if list[str] in (parameter.annotation, *get_args(parameter.annotation)):
-            options |= {"type": str, "nargs": "+"}
+        if list[str] in kinds(parameter):
+            options |= {"type": str, "nargs": "+"} | ({} if needed else {"action": "extend"})
         elif parameter.annotation is bool:
             options |= {"nargs": "?", "const": True}
         if needed:

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import PIL.Image
@@ -26,6 +27,8 @@ from tvau.metrics.boxes import MapRule
 from tvau.model import TVAU
 from tvau.tasks import DialogTask
 from tvau.tasks.base import OURS
+from tvau.watching.online import Look, Tracker
+from tvau.watching.watch import Watch
 from writers import write_video
 
 ALWAYS = ("--on", "0", "--off", "0")  # everything is one event, whatever an untrained model says
@@ -106,6 +109,28 @@ def test_the_events_are_those_of_the_whole_video(demo: Demo, tmp_path: Path, cap
     assert [line["score"] for line in ends] == pytest.approx([event.peak for event in whole], abs=1e-4)
     begins = [line for line in run.lines if line["alert"] == "begins"]
     assert [line["frame"] for line in begins] == [event.start for event in whole]
+
+
+@pytest.mark.parametrize(("off", "begins"), [(0.6, 5.0), (0.2, 2.0)], ids=["at once", "slowly"])
+@pytest.mark.parametrize("before", [0.0, 1.0])
+def test_a_clip_begins_before_its_event(
+    demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: float, off: float, begins: float
+) -> None:
+    """However long it takes until the event is sure: it has to last a second, and may have risen slowly."""
+    heard: list[Any] = []
+    stream = mock.Mock(rate=5.0, live=False)
+    alerts = mock.Mock(longest=60.0, begin=lambda event, looks, *_: heard.append((event.first.seconds, looks)))
+    task = mock.Mock(speaks=False)
+    watch = Watch(task, stream, MapRule(), EventRule(0.6, off, 1.0, 1.0), alerts, before=before)
+    watch.tracker = Tracker(watch.event_rule, 0.2)
+    for at in range(50):
+        score = 0.1 if at < 10 else 0.4 if at < 25 else 0.9
+        watch._judge(Look(mock.Mock(seconds=at / 5), score, np.zeros((1, 1), np.float32), [], 5.0, None))
+    ((first, looks),) = heard
+    assert first == begins
+    start = round(5 * (begins - before))
+    assert [look.seconds for look in looks] == [at / 5 for at in range(start, start + len(looks))]
+    assert len(watch.recent) == round(5 * before) + 1  # no more than the next one needs
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

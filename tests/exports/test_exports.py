@@ -206,6 +206,28 @@ def test_dialogs_are_read_as_json_lines(
         np.testing.assert_allclose(clip.read([3]).float().mean(), video.read([15]).float().mean(), atol=2)
 
 
+def test_videos_of_one_name_have_clips_of_their_own(tmp_path: Path) -> None:
+    turns = [Turn(task="", question=ASKED, answer="Yes.")]
+    said = [
+        Conversation(str(write_video(tmp_path / camera / "cam.mp4", 8, SIZE)), 0, 7, turns) for camera in ("x", "y")
+    ]
+    write_conversations(said, "swift", tmp_path / "said.jsonl", clips=True)
+    named = [json.loads(line)["videos"][0] for line in (tmp_path / "said.jsonl").read_text().splitlines()]
+    assert len({*named}) == 2
+
+
+def test_what_was_not_exported_is_not_replaced(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    for out in (tmp_path / "mine", folder / "predictions" / "one"):
+        before = sorted(out.iterdir())
+        with pytest.raises(SystemExit, match="holds other files, which would be lost"):
+            export(folder, "fiftyone", out)
+        assert sorted(out.iterdir()) == before
+    with pytest.raises(SystemExit, match="mine is a folder: name the file to write"):
+        export(folder, "coco", tmp_path / "mine")
+
+
 def test_without_clips_the_lines_name_the_video_and_the_frames(folder: Path, tmp_path: Path) -> None:
     line = json.loads(export(folder, "swift", tmp_path / "said.jsonl").read_text().splitlines()[1])
     assert line["videos"] == [str(folder / "videos" / "one.mp4")]

@@ -37,8 +37,8 @@ def test_baselines_learn_the_same_in_every_process(demo: Demo, name: str) -> Non
         demo.main("test", f"--model=tvau.tasks.{LEARNED[name][0]}", f"--model.backbone={demo.preset}",
                   *(f"--model.{option}" for option in (*LEARNED[name][1], "bootstrap=0")), "--data=tvau.data.UBnormal",
                   "--data.root=world", "--data.size=[32,64]", "--data.num_workers=0", "--data.batch_size=2",
-                  "--data.test_splits=[test]", "--data.hop=4", f"--trainer.default_root_dir={folder}", "--trainer.accelerator=cpu",
-                  "--trainer.enable_progress_bar=false", *parallel)  # fmt: skip
+                  "--data.test_splits=[test]", "--data.hop=4", f"--trainer.default_root_dir={folder}",
+                  "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", *parallel)  # fmt: skip
         found.append(numbers(json.loads((folder / "test.json").read_text())))
     assert any(path.endswith("/test/frame/micro_auc") for path in found[0])
     assert found[1] == pytest.approx(found[0], abs=1e-6)
@@ -63,9 +63,15 @@ def scores_of(demo: Demo, config: str, processes: int, *more: str) -> dict[str, 
 @pytest.mark.parametrize("config", ["heatmap", "dialog"])
 def test_two_and_four_processes_give_what_one_gives(demo: Demo, config: str) -> None:
     more = ("--data.hop=12",) if config == "heatmap" else ("--model.most=5",)
+    before = demo.folder / "dialog2" / "cases" / "of_a_test_before.npz"
+    before.parent.mkdir(parents=True, exist_ok=True)
+    before.touch()
     alone = scores_of(demo, config, 1, *more)
     assert alone["/tvau/test/frame/frames"] >= 6
     assert {"/tvau/test/pixel/pro", "/tvau/test/region/rbdc"} <= set(alone)
     assert ("/tvau/test/text/track/count" in alone) == (config == "dialog")
     for processes in (2, 4):
         assert scores_of(demo, config, processes, *more) == pytest.approx(alone, abs=1e-6)
+    if config == "dialog":
+        assert not before.exists()
+        assert list(before.parent.iterdir())

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,37 @@ def test_a_video_goes_on_in_its_middle(demo: Demo, tmp_path: Path, monkeypatch: 
     assert looked == [24]  # the last of three windows
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
     assert not (tmp_path / "parts" / ".v2.windows").exists()
+
+
+def test_frames_that_results_would_replace_stay(demo: Demo, tmp_path: Path) -> None:
+    write_frames(tmp_path / "cam1", range(16), (32, 64), "{:03d}.png")
+    with pytest.raises(SystemExit, match="cam1 holds other files, which would be lost"):
+        demo("predict", "predict", *words(tmp_path, videos=str(tmp_path)))
+    assert len(list((tmp_path / "cam1").glob("*.png"))) == 16
+
+
+def test_results_of_another_video_of_one_name_stay(demo: Demo, tmp_path: Path) -> None:
+    for camera, frames in (("a", 16), ("b", 17)):
+        (tmp_path / camera).mkdir()
+        write_video(tmp_path / camera / "v.mp4", frames=frames)
+    run = partial(words, tmp_path / "out")
+    demo("predict", "predict", *run(videos=str(tmp_path / "a")))
+    with pytest.raises(SystemExit, match=r"out/v holds the results of another video, .*/a/v\.mp4"):
+        demo("predict", "predict", *run(videos=str(tmp_path / "b")))
+    (tmp_path / "a").rename(tmp_path / "c")  # it is the same one where it was moved
+    demo("predict", "predict", *run(videos=str(tmp_path / "c")))
+    demo("predict", "predict", *run("--trainer.callbacks.overwrite=true", videos=str(tmp_path / "b")))
+    assert json.loads((tmp_path / "out" / "v" / "summary.json").read_text())["frames"] == 17
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("--data.batch_size=0", "batch_size 0: expected"), ("--data.limit=0", "limit 0, fps 25: expected"),
+     ("--data.fps=0", "fps 0: expected")],
+)  # fmt: skip
+def test_numbers_that_mean_nothing_are_named(demo: Demo, tmp_path: Path, option: str, said: str) -> None:
+    with pytest.raises(SystemExit, match=said):
+        demo("predict", "predict", *words(tmp_path, option))
 
 
 def test_a_frame_folder_of_its_own_size_beside_a_video(demo: Demo, tmp_path: Path) -> None:

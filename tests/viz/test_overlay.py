@@ -40,6 +40,17 @@ def test_what_is_marked_has_a_light_outline_with_a_dark_edge(picture: np.ndarray
     assert (overlay.heat(picture, heatmap, 0.7) == plain).all()
 
 
+def test_what_is_too_low_to_be_seen_has_no_outline_of_its_own(picture: np.ndarray) -> None:
+    """A threshold below that of the heat outlines the heat, not the rectangle around all of it."""
+    spots = np.zeros((24, 40), np.float32)
+    spots[4:8, 4:8] = spots[16:20, 30:34] = 0.8
+    lined = (overlay.heat(picture, spots, marked=0.05) != overlay.heat(picture, spots, marked=None)).any(2)
+    assert lined[:12, :20].any()
+    assert lined[12:, 20:].any()
+    assert not lined[:12, 20:].any()
+    assert not lined[12:, :20].any()
+
+
 def test_heat_can_be_drawn_on_even_where_the_picture_was_turned_from_channels_first() -> None:
     turned = np.zeros((3, 24, 40), np.uint8).transpose(1, 2, 0)
     assert overlay.heat(turned, np.ones((2, 2))).flags.c_contiguous

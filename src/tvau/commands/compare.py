@@ -77,7 +77,7 @@ def p_values(draws: Mapping[str, Sequence[Draws]], against: str) -> Table:
     rows = []
     for key, first in draws[against][0].items():
         split, *path = key.split("/")
-        if path[:2] == ["text", "heatmap"]:  # its truth is each method's own map: no two were asked about the same clips
+        if path[:2] == ["text", "heatmap"]:  # its truth is each method's own map, so no two have the same videos
             continue
         cells = []
         for name in others:

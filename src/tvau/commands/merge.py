@@ -16,16 +16,15 @@ def merge(model: str, out: str, backbone: str | None = None) -> Path:
     from tvau.backbones.merging import merge as merged
     from tvau.conversation.model import read
     from tvau.errors import OptionError
-    from tvau.files import whole_folder
+    from tvau.files import replaceable, whole_folder
 
     folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OptionError(f"{out} is there already: give a folder that is new or empty")
+    replaceable(folder, None)
     tuned = read(model, backbone, "cpu")
     if not tuned.speaks:
         raise OptionError(f"{model} is of stage 1, which tunes no LVLM: give a model of stage 2")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with whole_folder(folder) as temporary:
+    with whole_folder(folder, None) as temporary:
         count = merged(tuned.tvau.backbone, temporary)
     print(f"{out}: the LVLM, {count} of its matrices with LoRA merged; AutoModelForImageTextToText loads it")
     return folder

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tvau.errors import OptionError
-from tvau.shell import said
+from tvau.shell import said, sized
 from tvau.shipped import MODEL, found
 
 CONFIG = "configs/synthetic/predict.yaml"
@@ -150,5 +150,4 @@ def _choose_model(flags: dict[str, Any]) -> None:
 
 def _size(text: str) -> str:
     """96x160 as [96,160], source as null; anything else as it is."""
-    height, sign, width = text.partition("x")
-    return "null" if text == "source" else f"[{height},{width}]" if sign else text
+    return "null" if text == "source" else sized(text)

@@ -261,8 +261,6 @@ class Talk:
             OSError: it cannot be written to.
         """
         folder = Path(folder)
-        if folder.exists() and not (folder / "summary.json").exists() and (folder.is_file() or any(folder.iterdir())):
-            raise OptionError(f"{folder} holds other files, which would be lost: name a folder that is new or empty")
         folder.parent.mkdir(parents=True, exist_ok=True)
         said = [
             Said(frames=[own[0], own[-1]], turns=self.turns if [*own] == self.window else []) for own in self._windows
@@ -272,7 +270,7 @@ class Talk:
             for part in self._parts if part.history
         ]  # fmt: skip
         seen = self._seen
-        with whole_folder(folder) as temporary, open_source(self._source, fps=self._view.fps) as video:
+        with whole_folder(folder, "summary.json") as temporary, open_source(self._source, fps=self._view.fps) as video:
             write_prediction(
                 temporary, video, sorted(said, key=lambda one: one["frames"]), pictures(seen), strange=seen.strange,
                 untrained=self.untrained,

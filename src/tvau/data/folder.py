@@ -21,7 +21,7 @@ from tvau.data.module import Clip, ClipDataset, OnBroken, VideoDataModule, space
 from tvau.data.stacks import MaskStack
 from tvau.data.tracks import read_tracks
 from tvau.data.video import open_video
-from tvau.errors import DataError
+from tvau.errors import DataError, OptionError
 
 NAMED = 8  # files that a sentence names
 TRUTH_SUFFIXES = ("_gt", "_annotations")  # a folder X_gt beside X holds the masks of X (UCSD Ped, UBnormal)
@@ -61,6 +61,8 @@ class VideoFolder(VideoDataModule):
         masks: bool = False,
     ) -> None:
         super().__init__(batch_size, num_workers, on_broken=on_broken)
+        if (limit is not None and limit < 1) or not fps > 0:
+            raise OptionError(f"limit {limit}, fps {fps:g}: expected at least one video, and frames a second above 0")
         self.videos, self.frames, self.stride, self.hop, self.size = videos, frames, stride, hop, size
         self.fps, self.limit, self.masks = fps, limit, masks
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_in
 
 from tvau.data.order import EpochSampler, ResumableLoader, place, unmoved
 from tvau.data.video import Reader, Size
-from tvau.errors import DataError
+from tvau.errors import DataError, OptionError
 from tvau.types import Batch, Sample, Turn, side_by_side
 
 OnBroken = Literal["fail", "skip"]
@@ -215,6 +215,8 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
         mirror: bool = False,
     ) -> None:
         super().__init__()
+        if batch_size < 1:
+            raise OptionError(f"batch_size {batch_size}: expected the number of clips of a batch, at least 1")
         self.batch_size, self.num_workers = batch_size, num_workers
         self.shuffle, self.balance, self.seed = shuffle, balance, seed
         self.on_broken: OnBroken = on_broken

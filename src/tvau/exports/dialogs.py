@@ -1,5 +1,6 @@
 """Dialogs as JSON lines with which other tools train: those of ShareGPT (LLaMA-Factory) and of ms-swift."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -80,8 +81,10 @@ def write_conversations(
 
 
 def _cut(said: Conversation, folder: Path, fps: float | None) -> Conversation:
-    """A conversation about a clip that is written into a folder; one that stands there already stays."""
-    path = folder / f"{Path(said.video).stem}_{said.first:06d}_{said.last:06d}.mp4"
+    """A conversation about a clip that is written into a folder; one of the same video that stands there stays."""
+    source = Path(said.video).absolute()  # videos of several folders may bear one name
+    whose = hashlib.sha256(f"{source} {source.stat().st_mtime_ns}".encode()).hexdigest()[:8]
+    path = folder / f"{source.stem}_{whose}_{said.first:06d}_{said.last:06d}.mp4"
     count = said.last - said.first + 1
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)

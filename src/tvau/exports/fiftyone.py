@@ -22,7 +22,7 @@ def to_fiftyone(predictions: Sequence[Prediction], out: Path) -> list[Path]:
     """
     distinct(predictions)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with whole_folder(out) as folder:
+    with whole_folder(out, "samples.json") as folder:
         (folder / "frames").mkdir()
         samples = []
         for each in predictions:
@@ -36,7 +36,8 @@ def to_fiftyone(predictions: Sequence[Prediction], out: Path) -> list[Path]:
 
 def _sample(each: Prediction) -> dict[str, Any]:
     events = [
-        {"_cls": "TemporalDetection", "tags": [], "label": LABEL, "confidence": event["highest"],
+        {"_cls": "TemporalDetection", "tags": [], "label": LABEL,
+         "confidence": event.get("probability", event["highest"]),
          "support": [event["frames"][0] + 1, event["frames"][1] + 1]}
         for event in each.events
     ]  # fmt: skip

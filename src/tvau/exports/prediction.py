@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvau.data.following import Follower
-from tvau.errors import DataError
+from tvau.errors import DataError, OptionError
 from tvau.files import whole
 from tvau.metrics.events import EventRule
 from tvau.metrics.files import read_detections
@@ -129,7 +129,13 @@ def distinct(predictions: Sequence[Prediction]) -> None:
 
 
 def save(path: Path, text: str) -> Path:
-    """Writes a file whole or not at all, in a folder that is made where it is missing."""
+    """Writes a file whole or not at all, in a folder that is made where it is missing.
+
+    Raises:
+        OptionError: a folder stands there.
+    """
+    if path.is_dir():
+        raise OptionError(f"{path} is a folder: name the file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -18,6 +18,7 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
+from tvau.errors import OptionError
 from tvau.language import (
     ACTIONS,
     CELLS,
@@ -90,7 +91,12 @@ def create(folder: str | Path, vocabulary: int = 1024, layers: int = 4, width: i
     Args:
         vocabulary: at most so many tokens; the words of the dialog come first, all bytes are covered.
         layers, width, heads: of the language model.
+
+    Raises:
+        OptionError: a width that the heads cannot share.
     """
+    if width % (2 * heads):
+        raise OptionError(f"width {width}, heads {heads}: expected a width that is a multiple of twice the heads")
     folder = Path(folder)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(

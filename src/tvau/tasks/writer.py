@@ -22,7 +22,8 @@ from tvau import __version__
 from tvau.data.module import VideoDataModule
 from tvau.data.video import Video
 from tvau.errors import DataError, OptionError
-from tvau.files import sweep, whole_folder
+from tvau.files import replaceable, sweep, whole_folder
+from tvau.metrics.files import SUMMARY
 from tvau.tasks.base import OURS, Task
 from tvau.tasks.checkpoints import identity
 from tvau.tasks.kept import MADE, Kept, looked, read
@@ -57,7 +58,7 @@ class PredictionWriter(Callback):
         self.by: dict[str, Any] = {}
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
-        """Clears what dead runs left. Raises OptionError where nothing can be written, before anything is looked at."""
+        """Clears what dead runs left. Raises OptionError where results cannot stand, before anything is looked at."""
         if stage != "predict":
             return
         trainer.predict_loop.return_predictions = False  # Lightning would keep them all in memory
@@ -68,6 +69,8 @@ class PredictionWriter(Callback):
                 sweep(self.folder)
         data = cast(VideoDataModule, cast(Any, trainer).datamodule)
         self.windows = Counter(clip.name for clip in data.splits["predict"].clips)
+        for name in self.windows:  # a folder of frames bears the name that its results would have beside it
+            replaceable(self.folder / name, SUMMARY)
         data.looked = lambda: self._before(trainer, cast(Task, module), data)
 
     def _before(self, trainer: Trainer, task: Task, data: VideoDataModule) -> dict[str, int]:
@@ -87,7 +90,13 @@ class PredictionWriter(Callback):
 
     def _windows_of(self, data: VideoDataModule, name: str) -> int:
         """See `_before`; of a video that is not done the last batch is looked at again, since its end writes it."""
-        if read(self.folder / name / MADE) == self._made(data, name):
+        before, now = read(self.folder / name / MADE), self._made(data, name)
+        if before and another(before.get("source", now["source"]), now["source"]):
+            raise OptionError(
+                f"{self.folder / name} holds the results of another video, {before['source']['path']}: give another "
+                "folder (--out), or --overwrite"
+            )
+        if before == now:
             shutil.rmtree(self._begun(name), ignore_errors=True)  # of a process that was stopped right behind its end
             return self.windows[name]
         count, size = looked(self._begun(name), self._made(data, name)), data.batch_size
@@ -130,7 +139,7 @@ class PredictionWriter(Callback):
     def _write(self, trainer: Trainer, name: str) -> None:
         kept, data = self.kept.pop(name), cast(Any, trainer).datamodule
         try:
-            with writing(self.folder), whole_folder(self.folder / name) as folder:
+            with writing(self.folder), whole_folder(self.folder / name, SUMMARY) as folder:
                 summary = write_prediction(
                     folder, data.paths[name], kept.dialogs, pictures(kept.seen), kept.fps, shown(trainer, name),
                     kept.seen.strange, self.boxes, cast(Task, trainer.lightning_module).untrained,
@@ -154,6 +163,12 @@ class PredictionWriter(Callback):
         if summary.get("foreign"):
             found.append("FAR FROM THE TRAINING: do not trust it")
         tqdm.write(f"{name}: {', '.join(found) or 'done'} -> {self.folder / name / 'index.html'}")
+
+
+def another(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether results are of another video, not of one that was moved, or changed where it lies."""
+    moved = all(before[key] == now[key] for key in ("bytes", "modified"))
+    return not moved and Path(before["path"]).absolute() != Path(now["path"]).absolute()
 
 
 def shown(trainer: Trainer, name: str) -> Callable[[Video], Iterable[Image]]:

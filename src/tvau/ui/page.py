@@ -17,6 +17,7 @@ from tvau.conversation import Model, Talk
 from tvau.errors import TvauError
 from tvau.language import FLOW
 from tvau.ui.pictures import Image, enlargement, overlaid, place, spans, strip
+from tvau.viz.overlay import OPACITY
 
 WHOLE = "the whole video"
 Chat = list[dict[str, str]]
@@ -71,7 +72,7 @@ def page(model: Model, videos: Sequence[Path] = (), stride: int = 1) -> gr.Block
                 events = gr.Radio([], label="Events", elem_id="events")
                 with gr.Row():
                     threshold = gr.Slider(0, 1, 0.1, label="Threshold", elem_id="threshold")
-                    opacity = gr.Slider(0, 1, 0.65, label="Opacity", elem_id="opacity")
+                    opacity = gr.Slider(0, OPACITY, 0.65, label="Opacity", elem_id="opacity")
                 with gr.Row():
                     write = gr.Button("Write results", elem_id="write")
                     download = gr.DownloadButton("Download", visible=False, elem_id="download")
@@ -86,7 +87,8 @@ def page(model: Model, videos: Sequence[Path] = (), stride: int = 1) -> gr.Block
         look_at = [session, frame, threshold, opacity]
 
         def open_video(
-            source: Any, before: Session | None, progress: gr.Progress = gr.Progress(track_tqdm=True)  # noqa: B008
+            source: Any, before: Session | None, threshold: float, opacity: float,
+            progress: gr.Progress = gr.Progress(track_tqdm=True),  # noqa: B008
         ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
             """Looks at a video in place of the one before; an error is said where the status stands."""
             path = choices.get(source) or source
@@ -106,12 +108,12 @@ def page(model: Model, videos: Sequence[Path] = (), stride: int = 1) -> gr.Block
             first = talk.events[0].key if talk.events else int(talk.frames[len(talk.frames) // 2])
             slider = gr.Slider(0, int(talk.frames[-1]), first, step=stride, label="Frame")
             named = [WHOLE, *map(title, range(len(talk.events)), talk.events)]
-            shown = (*drawn(own, first, 0.1, 0.65), slider)
+            shown = (*drawn(own, first, threshold, opacity), slider)
             yield own, found(talk), *shown, gr.Radio(named, value=WHOLE, label="Events"), [], about(WHOLE)
 
         opened = [session, status, *view, events, chat, topic]
-        chosen.input(open_video, [chosen, session], opened)
-        upload.upload(open_video, [upload, session], opened)
+        chosen.input(open_video, [chosen, session, threshold, opacity], opened)
+        upload.upload(open_video, [upload, session, threshold, opacity], opened)
         for changed in (frame, threshold, opacity):
             changed.change(drawn, look_at, [picture, scores], show_progress="hidden", trigger_mode="always_last")
 

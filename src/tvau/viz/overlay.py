@@ -73,7 +73,8 @@ def lay(picture: Image, heatmap: NDArray[np.floating], marked: float | None = MA
     heat = cv2.resize(colours, (width, height), interpolation=cv2.INTER_LINEAR)
     picture[part] = cv2.blendLinear(picture[part], heat[part], 1 - alpha[part], alpha[part])
     if marked is not None and index.max() >= marked * 255:
-        inside = alpha[part] >= _heat_tables()[0][round(marked * 255)]
+        from_here = _heat_tables()[0][round(marked * 255)]  # 0 for a score so low that its heat is not shown
+        inside = alpha[part] >= max(from_here, np.finfo(np.float32).tiny)
         outline(picture, inside, (int(hot[1][0]), int(hot[0][0])))
 
 

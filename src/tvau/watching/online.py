@@ -125,6 +125,12 @@ class Tracker:
             event.announced = True
             yield "begins", event
 
+    @property
+    def pending(self) -> Look | None:
+        """The first frame of what may become an event and is not announced yet."""
+        spell = self.event or self.run
+        return None if spell is None or spell.announced else spell.first
+
     def end(self) -> Iterator[Change]:
         """No more frames come."""
         yield from self._close()

@@ -84,7 +84,7 @@ class Watch:
         self.tracker: Tracker | None = None
         self.window: deque[Shot] = deque(maxlen=frames)
         self.new = 0  # frames of the window without a score
-        self.recent: deque[Look] = deque(maxlen=max(1, round(before * stream.rate)))
+        self.recent: deque[Look] = deque()  # with which the next event's clip would begin
         self.strange: deque[float] = deque(maxlen=RECENT)
         self.says: tuple[Sequence[Any], str] = ((), "")  # a window, and what was said of it
         self.summary = Summary()
@@ -182,12 +182,17 @@ class Watch:
         self.alerts.add([look])
         for what, event in self.tracker.add(look):
             self._change(what, event)
+        since = (self.tracker.pending or look).seconds
+        while self.recent[0].seconds < max(since - self.before, look.seconds - self.alerts.longest):
+            self.recent.popleft()
 
     def _change(self, what: str, event: Spell) -> None:
         says = self._sentence(event.peak)
         if what == "begins":
             self.summary.events += 1
-            self.alerts.begin(event, list(self.recent), says, self.summary.foreign)
+            since = event.first.seconds - self.before
+            before = [look for look in self.recent if look.seconds >= since]
+            self.alerts.begin(event, before, says, self.summary.foreign)
             if self.stream.live:
                 self.summary.alert_delays.append(time.time() - event.first.shot.arrived)
         else:
