@@ -201,6 +201,7 @@ def test_an_array_is_the_folder_of_its_pictures(model: Model, tmp_path: Path) ->
     [
         (np.zeros((4, 8, 8, 3), np.float32), r"float32 \[4, 8, 8, 3\]; expected pictures as uint8"),
         (np.zeros((4, 3, 8, 8), np.uint8), "move the colours to the end"),
+        (np.zeros((48, 64, 3), np.uint8), r"one picture is pictures\[None\]"),
         (np.zeros((8, 8), np.uint8), r"uint8 \[N, H, W, 3\]"),
         (np.zeros((0, 8, 8, 3), np.uint8), "there is no picture in it"),
         ([np.zeros((4, 4), np.uint8), np.zeros((4, 5), np.uint8)], "of one size"),

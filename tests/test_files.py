@@ -32,6 +32,15 @@ def test_a_folder_takes_the_place_of_the_old_one_as_a_whole(tmp_path: Path) -> N
     assert listed(tmp_path) == ["v0", "v0/second"]
 
 
+def test_what_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "large" / "v0").mkdir(parents=True)
+    (tmp_path / "v0").symlink_to(tmp_path / "large" / "v0")
+    with whole_folder(tmp_path / "v0", None) as folder:
+        (folder / "new").touch()
+    assert (tmp_path / "v0").is_symlink()
+    assert listed(tmp_path) == ["large", "large/v0", "large/v0/new", "v0"]
+
+
 @pytest.mark.parametrize("known_by", ["summary.json", None])
 def test_what_was_not_made_here_is_not_replaced(tmp_path: Path, known_by: str | None) -> None:
     (tmp_path / "cam1").mkdir()

@@ -234,6 +234,8 @@ def test_questions_are_bounded_different_and_never_a_verdict(
         ("Yes, a fire is burning, from the center.", "Yes, a fire is burning, from the upper left to the center."),
         ("Yes, a person is lying on the ground.", "Yes, a person is lying on the ground."),
         (NORMAL, NORMAL),
+        ("Yes, a car is driving, from the center left to the lower right; and a dog is running, at the center.",
+         "Yes, a car is driving, from the upper left to the center; and a dog is running, at the center."),
     ],
 )  # fmt: skip
 def test_a_judgement_is_given_the_places_of_a_way(said: str, right: str) -> None:

@@ -50,7 +50,7 @@ def replaceable(path: Path, known_by: str | None) -> None:
 @contextmanager
 def whole_folder(path: Path, known_by: str | None) -> Iterator[Path]:
     """An empty folder beside `path` that takes its place when the block ends without an error; see `replaceable`."""
-    path = path.absolute()
+    path = path.resolve()  # what a link leads to is replaced, not the link
     replaceable(path, known_by)
     temporary, old = (path.with_name(f"{MARK}{path.name}.{os.getpid()}{end}") for end in ("", ".old"))
     shutil.rmtree(temporary, ignore_errors=True)

@@ -127,7 +127,7 @@ def judgement(target: Target | None) -> str:
 def placed(sentence: str, start: str, end: str, towards: str) -> str:
     """A judgement whose places, or place, are those of a way, see `way`; a sentence that names none stays as it is."""
     where = f"at the {start}" if not towards and start == end else f"from the {start} to the {end}"
-    return re.sub(rf"\b(?:from the {_CELL} to|from|at) the {_CELL}(?=[.,]|$)", where, sentence, count=1)
+    return re.sub(rf"\b(?:from the {_CELL} to|from|at) the {_CELL}(?=[.,;]|$)", where, sentence, count=1)
 
 
 def features(target: Target) -> str:

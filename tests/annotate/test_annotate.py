@@ -136,6 +136,27 @@ def test_a_stopped_run_goes_on_and_other_settings_start_anew(tmp_path: Path, mon
     assert len(made) == 7
 
 
+def test_a_video_of_the_same_name_in_another_folder_has_dialogs_of_its_own(tmp_path: Path) -> None:
+    for part in ("ped1", "ped2"):
+        miniatures.ucsd(tmp_path / part, part, masked=(1, 2, 3))
+        parts = []
+        for out in (tmp_path / "out", tmp_path / part / "out"):
+            main(["annotate", f"ucsd_{part}", str(tmp_path / part), str(out), "--frames", "6"])
+            parts.append(json.loads((out / ".parts" / "Test001.json").read_text()))
+        assert parts[0] == parts[1]
+        assert parts[0]["settings"]["data"] == f"ucsd_{part} {tmp_path / part}"
+
+
+def test_official_dialogs_are_read_in_the_supervised_protocol(tmp_path: Path) -> None:
+    from tvau.data import UCSDPed
+
+    root = miniatures.ucsd(tmp_path / "ucsd", masked=(1, 2, 3))
+    annotate("ucsd_ped2", str(root), str(root), frames=6)
+    assert '"Train001"' in (root / "dialogs.jsonl").read_text()
+    module = UCSDPed(str(root), "ped2", "supervised", frames=6, clips="dialogs", num_workers=0)
+    assert {clip.name for clip in module.split("training").clips} <= {"Test001", "Test002", "Test003"}
+
+
 def test_targets_that_are_not_there(tmp_path: Path) -> None:
     root = miniatures.ucsd(tmp_path / "ucsd", "ped1", masked=())
     with pytest.raises(DataError, match="Test001 has abnormal frames, but no targets that say where"):

@@ -75,6 +75,16 @@ def test_a_mirror_of_frames_with_avenue_mat(tmp_path: Path) -> None:
         clips(tmp_path)
 
 
+def test_avenue_mat_counts_videos_by_their_numbers(tmp_path: Path) -> None:
+    for video in ("1", "2", "10"):
+        miniatures.frames(tmp_path / "testing" / "frames" / video, 12, "{:04d}.jpg".format)
+    gt = np.empty((1, 3), object)
+    gt[0, 0], gt[0, 1], gt[0, 2] = (np.array([[frame], [frame]]) for frame in (1, 2, 10))
+    savemat(tmp_path / "avenue.mat", {"gt": gt})
+    found = {clip["name"]: clip["labels"].nonzero().flatten().tolist() for clip in clips(tmp_path, frames=12)}
+    assert found == {"1": [0], "2": [1], "10": [9]}
+
+
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     root = miniatures.avenue(tmp_path)
     masks = root / "ground_truth_demo" / "testing_label_mask"

@@ -54,4 +54,8 @@ def test_a_spread_stays_inside_and_is_as_wide_as_it_can(first: int, total: int, 
         return
     frames = spread(first, last, length)
     assert (len(frames), frames[0]) == (length, first)
-    assert frames[-1] <= last < first + (frames.step + 1) * length
+    starts = [first + at * total / length for at in range(length)]  # of equal parts
+    assert all(start - 1 < frame <= start for frame, start in zip(frames, starts, strict=True))
+    assert frames[-1] <= last
+    if total % length == 0:
+        assert frames == list(range(first, last + 1, total // length))

@@ -4,11 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import PIL.Image
 import pytest
 import torch
 
-from tvau.data.folder import VideoFolder, find_videos
+from tvau.data.folder import VideoFolder, find_videos, truth_of
+from tvau.data.masks import MaskFiles, Unknown
 from tvau.errors import DataError
+from writers import write_frames
 
 Write = Callable[..., Path]
 
@@ -102,6 +106,32 @@ def test_nothing_to_read(tmp_path: Path, video: Write) -> None:
         pytest.raises(DataError, match="none of its 1 videos can be read"),
     ):
         batches(tmp_path / "deep", on_broken="skip")
+
+
+def test_masks_of_a_folder_that_is_named_by_a_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = tmp_path / "cam" / "frames"
+    write_frames(frames, range(4), (32, 64), "{:03d}.png")
+    assert isinstance(truth_of(frames), Unknown)
+    monkeypatch.chdir(frames)
+    assert isinstance(truth_of(Path()), Unknown)
+    write_frames(tmp_path / "cam" / "frames_gt", range(4), (32, 64), "{:03d}.png")
+    assert isinstance(truth_of(Path()), MaskFiles)
+
+
+def test_masks_that_are_cut_blurred_or_in_colours(tmp_path: Path) -> None:
+    inside = np.zeros((48, 64), bool)
+    inside[10:30, 20:50] = True
+    picture = PIL.Image.fromarray(np.where(inside, 255, 0).astype(np.uint8))
+    coloured = picture.convert("RGB").quantize(2)  # its first colour may be the light one
+    for name, mask in (("gray.png", picture), ("blurred.jpg", picture), ("whole.tif", picture), ("two.png", coloured)):
+        folder = tmp_path / f"{name}_gt"
+        folder.mkdir()
+        mask.save(folder / f"000{name[-4:]}")
+        np.testing.assert_array_equal(MaskFiles(folder).mask(0, (48, 64)), inside)
+    cut = tmp_path / "whole.tif_gt" / "000.tif"
+    cut.write_bytes(cut.read_bytes()[:2000])
+    with pytest.raises(DataError, match=r"000\.tif: the mask cannot be read"):
+        MaskFiles(cut.parent).mask(0, (48, 64))
 
 
 def test_real_videos(real_data: Path) -> None:

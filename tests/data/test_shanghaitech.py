@@ -207,6 +207,18 @@ def test_published_tracks(real_data: Path) -> None:
     assert all(list(track.boxes) == sorted(track.boxes) for track in tracks)
 
 
+def test_a_video_with_broken_tracks_is_skipped_alone(root: Path) -> None:
+    miniatures.tracks(root)
+    (root / "testing" / "tracks" / "01_0014.txt").write_text("no track\n")
+    with pytest.raises(DataError, match=r"01_0014\.txt, line 1"):
+        clips(root)
+    with pytest.warns(UserWarning, match=r"Skipped 01_0014: .*01_0014\.txt, line 1"):
+        found = clips(root, on_broken="skip")
+    assert "01_0014" not in {clip["name"] for clip in found}
+    assert found
+    assert all("boxes" in clip for clip in found)
+
+
 def test_tracks_reach_the_clips(root: Path) -> None:
     assert all("boxes" not in clip for clip in clips(root))
     miniatures.tracks(root)

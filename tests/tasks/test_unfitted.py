@@ -36,7 +36,7 @@ def on_cpu(task: UnfittedTask) -> None:
 
 
 def data(*batches: Batch) -> Any:
-    return mock.Mock(train_dataloader=lambda: list(batches), val_dataloader=lambda: list(batches))
+    return mock.Mock(train_dataloader=lambda **_: list(batches), val_dataloader=lambda **_: list(batches))
 
 
 def bright(seed: int) -> Batch:

@@ -7,12 +7,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+
 from tvau.annotate import phrases
 from tvau.annotate.consistency import faults
 from tvau.annotate.describe import Describer, aggregate, isolated, look_at, target_mask
 from tvau.annotate.known import attributes_of, category_of
 from tvau.annotate.phrases import Description
-from tvau.data.clips import windows
+from tvau.data.clips import spread, windows
 from tvau.data.images import Image
 from tvau.data.layout import Layout
 from tvau.data.linking import mask_traces
@@ -38,6 +40,9 @@ class Settings:
     seed: int = 0
     describer: str = "none"
     attributes: str = ""
+    data: str = ""  # which data set, and its folder
+    tracks: str = ""
+    size: str = ""  # of the pictures for the describer
 
 
 def finished(path: Path, settings: Settings) -> dict[str, Any] | None:
@@ -90,7 +95,11 @@ def annotate_video(
     length = min(settings.frames * settings.stride, total)
     for frames in windows(total, length, 1, min((settings.hop or settings.frames) * settings.stride, length), name):
         first, last = frames[0], frames[-1]
-        seen = [part for trace in traces if (part := trace.within(first, last)) and len(part.frames) >= ENOUGH]
+        shown = spread(first, last, min(settings.frames, length))  # as the clip will be read
+        seen = [
+            part for trace in traces
+            if (part := trace.within(first, last)) and np.isin(shown, part.frames).sum() >= ENOUGH
+        ]  # fmt: skip
         abnormal = bool(labels[first : last + 1].any())
         if abnormal and not seen:
             reject((first, last), None, "", f"abnormal frames, but no target is visible in {ENOUGH} of them")
@@ -110,7 +119,8 @@ def annotate_video(
         around = scene or (phrases.surroundings([o.category for o in others]) if objects is not None else "")
         turns = _turns(described, around, f"describer {settings.describer}" if scene else "category", random)
         if len({trace.id for _, trace, _ in described}) > 1:
-            missing = {trace.id for _, trace, _ in described} - {turn["target"] for turn in turns}
+            missing = {trace.id for _, trace, _ in described}
+            missing -= {turn["target"] for turn in turns if turn["task"] != "judgement"}
             for id in sorted(missing):
                 reject((first, last), id, "", "no words point at it alone; only the judgement speaks of it")
         dialogs.append({"frames": [first, last], "abnormal": abnormal, "turns": turns})

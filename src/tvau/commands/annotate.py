@@ -77,7 +77,8 @@ def annotate(
     known: Attributes = read_attributes(Path(attributes)) if attributes else {}
     settings = Settings(
         frames, stride, hop, targets, look, seed, speaker.name if speaker else "none",
-        Path(attributes).read_text() if attributes else "",
+        Path(attributes).read_text() if attributes else "", f"{kind} {Path(root).resolve()}",
+        str(Path(tracks).resolve()) if tracks else "", str(size or ""),
     )  # fmt: skip
     names: dict[str, bool] = {}
     for split in splits or layout.splits:

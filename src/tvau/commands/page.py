@@ -48,7 +48,7 @@ def page(
     from tvau.data.kinds import open_layout
 
     layout = open_layout(kind, root, tracks)
-    every = read_dialogs(Path(dialogs), layout.all_names())
+    every = read_dialogs(Path(dialogs), layout.known())
     yes = [dialog for dialog in every if any(turn.target is not None for turn in dialog.turns)]
     no = [dialog for dialog in every if dialog not in yes]
     few = min(count // 4, len(no))

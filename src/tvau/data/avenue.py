@@ -83,12 +83,13 @@ class AvenueFiles(Layout):
         return MatStack(path)
 
     def _labels(self, name: str) -> FrameLabels:
-        """What `avenue.mat` says of a test video; it counts them in the order of their names."""
+        """What `avenue.mat` says of a test video; it counts them by their numbers."""
         if len(self._ranges) != len(self._test):
             raise DataError(
                 f"{self.ranges}: abnormal frames of {len(self._ranges)} videos, but there are {len(self._test)}."
             )
-        return FrameLabels.of_ranges(self._ranges[list(self._test).index(name)], self.ranges)
+        order = sorted(self._test, key=lambda name: (int(name) if name.isdecimal() else 0, name))  # 2 before 10
+        return FrameLabels.of_ranges(self._ranges[order.index(name)], self.ranges)
 
     @cached_property
     def _ranges(self) -> list[list[tuple[int, int]]]:

@@ -55,16 +55,16 @@ def window_around(middle: float, total: int, length: int, stride: int = 1) -> Se
     return sampled[start : start + length]
 
 
-def spread(first: int, last: int, length: int, name: str = "the video") -> range:
-    """`length` frames spread evenly over first..last (inclusive, 0-based), beginning with the first.
+def spread(first: int, last: int, length: int, name: str = "the video") -> list[int]:
+    """`length` frames spread evenly over first..last (inclusive, 0-based): the first of each of as many equal parts.
 
     Raises:
         DataError: fewer frames there than asked for.
     """
-    stride = (last - first + 1) // length
-    if stride < 1:
+    total = last - first + 1
+    if total < length:
         raise DataError(
-            f"{name}: frames {first}..{last} are {max(last - first + 1, 0)} frames; a clip needs {length}. "
+            f"{name}: frames {first}..{last} are {max(total, 0)} frames; a clip needs {length}. "
             "Lower `frames`, or leave this dialog out."
         )
-    return range(first, first + stride * length, stride)
+    return [first + at * total // length for at in range(length)]

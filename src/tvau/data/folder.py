@@ -140,6 +140,7 @@ class FolderFiles(Layout):
 
 def truth_of(video: Path) -> Truth:
     """The masks that lie beside a video file or frame folder, in any of the three forms; `Unknown` where none do."""
+    video = video.absolute()  # "." has no name
     stem = video.name if video.is_dir() else video.stem
     gt, stack, maps = (video.with_name(stem + ending) for ending in ("_gt", "_gt.npy", "_annotations"))
     if gt.is_dir() and frame_files(gt):
@@ -147,8 +148,8 @@ def truth_of(video: Path) -> Truth:
     if stack.is_file():
         return MaskStack(stack)
     if maps.is_dir():
-        tracks = maps / f"{stem}_tracks.txt"
-        return IdMaps(maps, stem, read_tracks(tracks) if tracks.is_file() else [])
+        lists = [path for part in ("tracks", "new_tracks") if (path := maps / f"{stem}_{part}.txt").is_file()]
+        return IdMaps(maps, stem, read_tracks(lists[0]) if lists else [])
     return Unknown()
 
 

@@ -7,7 +7,7 @@ dialogs, masks, batches, is shared (`LabelledVideos`).
 import json
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +23,7 @@ from tvau.data.masks import Truth
 from tvau.data.module import Clip, ClipDataset, OnBroken, VideoDataModule, spaced
 from tvau.data.video import Size, open_video
 from tvau.errors import DataError
+from tvau.types import Turn
 
 Clips = Literal["windows", "dialogs"]
 Protocol = Literal["official", "supervised"]
@@ -54,6 +55,10 @@ class Layout(ABC):
     def all_names(self) -> dict[str, bool]:
         """The videos of all splits."""
         return {name: abnormal for split in self.splits for name, abnormal in self.names(split).items()}
+
+    def known(self) -> Collection[str]:
+        """Every video that dialogs may be about, also one that the protocol has in no split."""
+        return self.all_names()
 
     @abstractmethod
     def video(self, name: str) -> Path:
@@ -176,19 +181,21 @@ class LabelledVideos(VideoDataModule):
             names = {video: abnormal for video, abnormal in names.items() if video in dialogs}
         clips: list[Clip] = []
         truths: dict[str, Truth] = {}
+        tracks: dict[str, list[BoxTrack]] = {}
         limit = self.limit.get(name) if isinstance(self.limit, dict) else self.limit
         for video in spaced(list(names), limit):
             try:
-                truth = layout.truth(video)
+                truth, boxes = layout.truth(video), layout.boxes(video)
                 clips += self._clips(layout, video, truth, dialogs.get(video, []))
                 truths[video] = truth
+                if boxes:
+                    tracks[video] = boxes
             except DataError as error:
                 if self.on_broken == "fail":
                     raise
                 warnings.warn(f"Skipped {video}: {error}", stacklevel=2)
         if not clips:
             raise DataError(f"{self.root}: no clip in the split {name!r} ({len(names)} videos, clips={self.kind!r}).")
-        tracks = {video: boxes for video in truths if (boxes := layout.boxes(video))}
         # a data set without tracks has no regions to be scored; in one that lacks a few, those videos have none
         if tracks:
             abnormal = {clip.name for clip in clips if clip.abnormal}
@@ -200,7 +207,7 @@ class LabelledVideos(VideoDataModule):
         if self.kind == "windows" and not path.exists():
             return {}
         by_video: dict[str, list[Dialog]] = {}
-        for dialog in read_dialogs(path, layout.all_names()):
+        for dialog in read_dialogs(path, layout.known()):
             by_video.setdefault(dialog.video, []).append(dialog)
         return by_video
 
@@ -210,7 +217,7 @@ class LabelledVideos(VideoDataModule):
         with open_video(path) as video:
             total = video.frames
         labels = truth.labels(total)
-        said = {}
+        said: list[tuple[Sequence[int], tuple[Turn, ...]]] = []  # several dialogs may be about the same frames
         for dialog in dialogs:
             if dialog.last >= total:
                 raise DataError(
@@ -219,12 +226,14 @@ class LabelledVideos(VideoDataModule):
                 )
             turns = tuple(t.turn for t in dialog.turns if self.turns is None or t.task in self.turns)
             if self.kind == "dialogs" or dialog.last - dialog.first + 1 >= self.frames:
-                said[spread(dialog.first, dialog.last, self.frames, f"{name} (dialog)")] = turns
-        if self.kind == "dialogs":
-            frames = [clip for clip, turns in said.items() if turns]
-        else:
+                said.append((spread(dialog.first, dialog.last, self.frames, f"{name} (dialog)"), turns))
+        if self.kind == "windows":
+            known = {tuple(clip): turns for clip, turns in said}
             frames = windows(total, self.frames, self.stride, self.hop, name)
-        return [Clip(name, path, clip, said.get(clip, ()), truth.of(labels, clip)) for clip in frames]
+            said = [(window, known.get(tuple(window), ())) for window in frames]
+        else:
+            said = [(clip, turns) for clip, turns in said if turns]
+        return [Clip(name, path, clip, turns, truth.of(labels, clip)) for clip, turns in said]
 
 
 @cache

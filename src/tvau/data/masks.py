@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from tvau.data.boxes import box_of
 from tvau.data.images import Size, frame_files, open_image
@@ -231,14 +231,14 @@ def read_id_map(path: Path, size: Size, shape: Size) -> NDArray[np.uint8]:
                     f"{size[0]}x{size[1]}."
                 )
             return np.asarray(image.resize(shape[::-1], Image.Resampling.NEAREST))
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError) as error:
         raise DataError(f"{path}: the id map cannot be read ({error}).") from error
 
 
 def _mask_image(path: Path) -> Mask:
-    """An image of any mode as a mask: not 0 where abnormal."""
+    """An image of any mode as a mask: not black where abnormal, or, as JPEG blurs edges, more white than black."""
     try:
         with open_image(path) as image:
-            return np.asarray(image if image.mode in ("1", "L", "P") else image.convert("L")) != 0
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+            return np.asarray(image.convert("L")) > (127 if image.format == "JPEG" else 0)
+    except (OSError, ValueError, SyntaxError) as error:
         raise DataError(f"{path}: the mask cannot be read ({error}).") from error

@@ -134,14 +134,14 @@ class ClipStream(IterableDataset[Batch]):
         self.dataset = dataset
         self.batch_size = batch_size
         self.workers = max(workers, 1)
-        self.apart, self.shared = apart, shared
+        self.apart = apart
+        self.ranks, self.rank = 1, 0
+        if shared and distributed.is_initialized():  # asked here: a worker that is not forked knows of no other process
+            self.ranks, self.rank = distributed.get_world_size(), distributed.get_rank()
 
     def _share(self, worker: int) -> list[Clip]:
         """The clips of one worker of this process."""
-        ranks, rank = 1, 0
-        if self.shared and distributed.is_initialized():
-            ranks, rank = distributed.get_world_size(), distributed.get_rank()
-        mine, every = rank * self.workers + worker, ranks * self.workers
+        mine, every = self.rank * self.workers + worker, self.ranks * self.workers
         videos = groupby(self.dataset.clips, lambda clip: clip.name)
         return [clip for at, (_, clips) in enumerate(videos) if at % every == mine for clip in clips]
 

@@ -13,6 +13,7 @@ leave out `frames` and `videos`: root/testing/01_0014/000.jpg.
 """
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -87,6 +88,10 @@ class ShanghaiTechFiles(Layout):
         remedy = " Its training videos are all normal; to train on labels choose `protocol: supervised`."
         expect_split(split, self.splits, self.root, remedy)
         return dict.fromkeys(self._normal, False) if split == "training" else dict.fromkeys(self._test, True)
+
+    def known(self) -> Collection[str]:
+        """The videos of both folders."""
+        return {*self.all_names(), *self._normal, *self._test}
 
     def video(self, name: str) -> Path:
         """A frame folder of the test, or a video file of the training."""

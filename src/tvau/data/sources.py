@@ -33,11 +33,14 @@ class Pictures(Video):
     def __init__(self, pictures: NDArray[np.uint8], size: Size | None = None, fps: float = FOLDER_FPS) -> None:
         super().__init__(Path("array"), size)
         given = f"an array of {pictures.dtype} {list(pictures.shape)}"
-        if pictures.dtype != np.uint8 or not (pictures.ndim == 3 or (pictures.ndim == 4 and pictures.shape[3] == 3)):
+        single = pictures.ndim == 3 and pictures.shape[2] == 3  # and no gray video of three columns
+        known = (pictures.ndim == 3 and not single) or (pictures.ndim == 4 and pictures.shape[3] == 3)
+        if pictures.dtype != np.uint8 or not known:
             turned = pictures.ndim == 4 and pictures.shape[1] == 3
+            advice = ": move the colours to the end" if turned else ": one picture is pictures[None]" if single else ""
             raise DataError(
                 f"{given}; expected pictures as uint8 [N, H, W, 3] RGB or [N, H, W] gray, with values from 0 to 255"
-                f"{': move the colours to the end' if turned else ''}."
+                f"{advice}."
             )
         if not pictures.size:
             raise DataError(f"{given}: there is no picture in it.")

@@ -15,6 +15,7 @@ Frames and masks go by the order of the numbers in their names; .DS_Store and ._
 import json
 import os
 import re
+from collections.abc import Collection
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -116,6 +117,10 @@ class UCSDPedFiles(Layout):
         remedy = " Its training clips are all normal; to train on labels choose `protocol: supervised`."
         expect_split(split, self.splits, self.root, remedy)
         return dict.fromkeys(self._normal, False) if split == "training" else dict.fromkeys(self._test, True)
+
+    def known(self) -> Collection[str]:
+        """The videos of both folders."""
+        return {*self.all_names(), *self._normal, *self._test}
 
     def video(self, name: str) -> Path:
         """The frame folder of a clip."""

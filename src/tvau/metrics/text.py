@@ -228,8 +228,8 @@ class TextScores(RowMetric):
             tasks: task of each answer, as in `Turn`.
             answers: what the model said.
             references: what is right; answers without a reference ("") are passed over.
-            clips: optional, the clip of each answer ("name:first frame"). With it, the same answer to the same task of
-                the same clip counts once, however often a distributed sampler repeats the clip.
+            clips: optional, the clip of each answer ("name:first frame-last frame"). With it, the same answer to the
+                same task of the same clip counts once, however often a distributed sampler repeats the clip.
             sure: optional, see `text_scores`.
 
         Raises:

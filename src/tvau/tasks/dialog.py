@@ -269,7 +269,7 @@ class DialogTask(Task):
                 continue
             rows = answer_rows(batch["turns"][i], answers[i], tracks[i], found[i] if found else None, (height, width))
             tasks, said, references = zip(*rows, strict=True)
-            clip = f"{video}:{int(batch['frames'][i, 0])}"
+            clip = f"{video}:{int(batch['frames'][i, 0])}-{int(batch['frames'][i, -1])}"
             by_row = [sure[i] if task == "judgement" else {} for task in tasks]
             cast(TextScores, self.scores[key]).update(tasks, said, references, [clip] * len(rows), by_row)
 
