@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tvau.data.boxes import BoxTrack
-from tvau.data.linking import link
+from tvau.data.following import Follower
+from tvau.data.linking import PATIENCE, link
 from tvau.data.masks import Mask
 from tvau.data.traces import Trace, box_traces, make_trace, relative_speed
 
@@ -153,3 +154,15 @@ def test_linking_gives_away_every_pixel_once_and_never_a_frame_twice(drawn: list
     for trace in traces:
         assert (np.diff(trace.frames) > 0).all()
         assert (trace.boxes[:, 2:] > trace.boxes[:, :2]).all()
+
+
+@pytest.mark.parametrize(("hidden", "targets"), [(PATIENCE, 1), (PATIENCE + 1, 2)])
+def test_a_target_keeps_its_name_while_it_is_hidden(hidden: int, targets: int) -> None:
+    """As long by masks as by boxes (`tvau.data.following`)."""
+    mask = np.zeros((48, 64), bool)
+    mask[10:30, 20:40] = True
+    frames = [0, 1, 2 + hidden, 3 + hidden]
+    assert len(link([(frame, mask) for frame in frames], (48, 64), 4 + hidden)) == targets
+    follow = Follower()
+    numbers = [follow(frame, np.array([[20.0, 10, 39, 29]]))[0] for frame in frames]
+    assert len({*numbers}) == targets

@@ -76,7 +76,7 @@ def link(masks: Iterable[tuple[int, Mask]], size: Size, total: int, least: float
     """The targets in masks that come as (frame, mask [H, W]), frames rising; see `mask_traces`."""
     every: list[_Target] = []
     for frame, mask in masks:
-        alive = [target for target in every if frame - target.last <= PATIENCE]
+        alive = [target for target in every if frame - target.last <= PATIENCE + 1]
         parts = _components(mask, least * size[0] * size[1])
         expected = [target.expected(frame) for target in alive]
         shares = _shares(parts, expected)
