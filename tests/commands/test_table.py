@@ -205,7 +205,7 @@ def test_one_line_with_settings(folder: Path, fake: Fake, tmp_path: Path) -> Non
     main(words)
     assert fake.calls == [("test", "two", "3")]
     assert json.loads((tmp_path / "out/claims/two/3/made.json").read_text())["set"] == ["a=1", "b.c=2"]
-    with pytest.raises(SystemExit, match=r"was made with another base\.yaml, two\.yaml or --set"):
+    with pytest.raises(SystemExit, match=r"was made with another base\.yaml, two\.yaml, --set or checkpoint"):
         main(words[:-1])
     for wrong in (["--lines=three"], ["--seeds=x"]):
         with pytest.raises(SystemExit, match="is none of the table's"):

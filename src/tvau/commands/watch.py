@@ -42,7 +42,7 @@ def watch(
         rate: frames a second to look at.
         frames: of a window; without it as in the model's training, else 16.
         hop: frames between two windows; fewer give earlier alerts and cost more.
-        size: height and width to which frames are made small before they are looked at, such as [96,160]; without it as
+        size: height and width to which frames are made small before they are looked at, such as 96x160; without it as
             in the model's training, else 96x160.
         on: score from which on there is an event; without it, as for the next three, what the model was given.
         off: score below which it ends.
