@@ -98,7 +98,7 @@ def annotate_video(
         shown = spread(first, last, min(settings.frames, length))  # as the clip will be read
         seen = [
             part for trace in traces
-            if (part := trace.within(first, last)) and np.isin(shown, part.frames).sum() >= ENOUGH
+            if (part := trace.within(first, last)) and np.isin(shown, part.frames).sum() >= min(ENOUGH, len(shown))
         ]  # fmt: skip
         abnormal = bool(labels[first : last + 1].any())
         if abnormal and not seen:

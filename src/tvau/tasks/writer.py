@@ -91,10 +91,11 @@ class PredictionWriter(Callback):
     def _windows_of(self, data: VideoDataModule, name: str) -> int:
         """See `_before`; of a video that is not done the last batch is looked at again, since its end writes it."""
         before, now = read(self.folder / name / MADE), self._made(data, name)
-        if before and another(before.get("source", now["source"]), now["source"]):
+        source = before.get("source", {}) if isinstance(before, dict) else {}
+        if another(source, now["source"]):
             raise OptionError(
-                f"{self.folder / name} holds the results of another video, {before['source']['path']}: give another "
-                "folder (--out), or --overwrite"
+                f"{self.folder / name} holds the results of another video, {source['path']}: give another folder "
+                "(--out), or --overwrite"
             )
         if before == now:
             shutil.rmtree(self._begun(name), ignore_errors=True)  # of a process that was stopped right behind its end
@@ -166,9 +167,10 @@ class PredictionWriter(Callback):
 
 
 def another(before: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether results are of another video, not of one that was moved, or changed where it lies."""
-    moved = all(before[key] == now[key] for key in ("bytes", "modified"))
-    return not moved and Path(before["path"]).absolute() != Path(now["path"]).absolute()
+    """Whether results are of another video than now, and not of one that was moved or has changed where it lies."""
+    if "path" not in before or all(before.get(key) == now[key] for key in ("bytes", "modified")):
+        return False
+    return Path(before["path"]).absolute() != Path(now["path"]).absolute()
 
 
 def shown(trainer: Trainer, name: str) -> Callable[[Video], Iterable[Image]]:
