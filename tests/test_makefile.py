@@ -16,8 +16,9 @@ from tvau.data.kinds import open_layout
 from tvau.shell import parser_of
 
 LIGHTNING = ("fit", "validate", "test", "predict")
+# each call is one write: `make demo` runs two commands beside each other
 STANDIN = """#!/usr/bin/env bash
-printf '%s' "$(basename "$0")" >> calls; for word; do printf ' %q' "$word" >> calls; done; echo >> calls
+line=$(basename "$0"); for word; do printf -v word ' %q' "$word"; line+=$word; done; echo "$line" >> calls
 """
 MAKEFILE = Path(__file__).parent.parent / "Makefile"
 TARGETS = [name for line in re.findall(r"^\.PHONY: (.*)$", MAKEFILE.read_text(), re.M) for name in line.split()]
