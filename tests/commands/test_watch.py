@@ -113,9 +113,7 @@ def test_the_events_are_those_of_the_whole_video(demo: Demo, tmp_path: Path, cap
 
 @pytest.mark.parametrize(("off", "begins"), [(0.6, 5.0), (0.2, 2.0)], ids=["at once", "slowly"])
 @pytest.mark.parametrize("before", [0.0, 1.0])
-def test_a_clip_begins_before_its_event(
-    demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: float, off: float, begins: float
-) -> None:
+def test_a_clip_begins_before_its_event(before: float, off: float, begins: float) -> None:
     """However long it takes until the event is sure: it has to last a second, and may have risen slowly."""
     heard: list[Any] = []
     stream = mock.Mock(rate=5.0, live=False)

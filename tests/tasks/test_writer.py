@@ -12,7 +12,7 @@ from tiny import Demo, stage_one, store
 from tvau.backbones import Qwen25VL
 from tvau.data.video import open_video
 from tvau.errors import DataError
-from tvau.tasks import DialogTask
+from tvau.tasks import DialogTask, HeatmapTask
 from tvau.types import Batch
 from writers import write_frames, write_video
 
@@ -129,6 +129,13 @@ def test_a_video_goes_on_in_its_middle(demo: Demo, tmp_path: Path, monkeypatch: 
     assert looked == [24]  # the last of three windows
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
     assert not (tmp_path / "parts" / ".v2.windows").exists()
+
+
+def test_a_prediction_looks_as_its_checkpoint_was_trained(demo: Demo, checkpoint: Path, tmp_path: Path) -> None:
+    store(HeatmapTask(Qwen25VL(str(checkpoint), blocks=[1, 2]), every=2), demo.folder / "half.ckpt")
+    demo.main("predict", "videos/v0.mp4", "--ckpt", "half.ckpt", "--backbone", "tiny.yaml", "--size", "32x64",
+              "--workers", "0", "--out", str(tmp_path))  # fmt: skip
+    assert json.loads((tmp_path / "v0" / "made.json").read_text())["options"]["every"] == 2
 
 
 def test_frames_that_results_would_replace_stay(demo: Demo, tmp_path: Path) -> None:

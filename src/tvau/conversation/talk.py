@@ -27,6 +27,7 @@ from tvau.dialog import Conversation
 from tvau.errors import OptionError
 from tvau.events import Event
 from tvau.files import whole_folder
+from tvau.metrics.files import SUMMARY
 from tvau.model import TVAU
 from tvau.seen import Heatmaps, Seen
 from tvau.tasks.base import OURS, Task
@@ -270,7 +271,7 @@ class Talk:
             for part in self._parts if part.history
         ]  # fmt: skip
         seen = self._seen
-        with whole_folder(folder, "summary.json") as temporary, open_source(self._source, fps=self._view.fps) as video:
+        with whole_folder(folder, SUMMARY) as temporary, open_source(self._source, fps=self._view.fps) as video:
             write_prediction(
                 temporary, video, sorted(said, key=lambda one: one["frames"]), pictures(seen), strange=seen.strange,
                 untrained=self.untrained,

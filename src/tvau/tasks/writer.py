@@ -100,7 +100,7 @@ class PredictionWriter(Callback):
         if before == now:
             shutil.rmtree(self._begun(name), ignore_errors=True)  # of a process that was stopped right behind its end
             return self.windows[name]
-        count, size = looked(self._begun(name), self._made(data, name)), data.batch_size
+        count, size = looked(self._begun(name), now), data.batch_size
         return min(count, self.windows[name] - 1) // size * size  # whole batches: others would round in other ways
 
     def _begun(self, name: str) -> Path:
