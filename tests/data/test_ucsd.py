@@ -82,6 +82,15 @@ def test_every_split_of_the_supervised_protocol(tmp_path: Path) -> None:
         clips(tmp_path, "validation")
 
 
+def test_a_clip_of_ped2_without_its_masks_is_not_passed_over(tmp_path: Path) -> None:
+    miniatures.ucsd(tmp_path, masked=(1, 3))
+    with pytest.raises(DataError, match=r"Test002_gt: no such folder; the supervised protocol learns from masks"):
+        clips(tmp_path, "training", protocol="supervised")
+    with pytest.warns(UserWarning, match="Skipped Test002"):
+        found = clips(tmp_path, "training", protocol="supervised", on_broken="skip")
+    assert [clip["name"] for clip in found] == ["Test001", "Test003"]
+
+
 def test_the_folds_are_disjoint_and_leave_every_clip_out_once() -> None:
     clips = [f"Test{n:03d}" for n in (1, 3, 5, 7, 8, 9, 10, 11)]  # those that the project has
     normal = [f"Train{n:03d}" for n in range(1, 17)]

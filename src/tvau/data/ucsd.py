@@ -113,7 +113,8 @@ class UCSDPedFiles(Layout):
         if self.protocol == "supervised":
             expect_split(split, ("training", "validation", "test"), self.root)
             side = supervised_split(f"ucsd_{self.part}")["validation" if split == "test" else split]
-            return {name: True for name in side if self._masks(name) is not None}
+            every = self.part == "ped2"  # whose release has masks of every clip: `truth` says which are not there
+            return {name: True for name in side if self._masks(name) is not None or (every and name in self._test)}
         remedy = " Its training clips are all normal; to train on labels choose `protocol: supervised`."
         expect_split(split, self.splits, self.root, remedy)
         return dict.fromkeys(self._normal, False) if split == "training" else dict.fromkeys(self._test, True)
@@ -140,6 +141,8 @@ class UCSDPedFiles(Layout):
         masks = self._masks(name)
         if masks is not None:
             return MaskFiles(masks, labels)
+        if self.protocol == "supervised":
+            raise DataError(f"{self.test / name}_gt: no such folder; the supervised protocol learns from masks.")
         if labels is None:
             raise DataError(
                 f"{self.test / name}_gt: no such folder, and no list of abnormal frames ({self.test}/*.m or "
