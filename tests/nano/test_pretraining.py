@@ -12,6 +12,7 @@ import torch
 import yaml
 from lightning.pytorch.cli import LightningCLI
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from tvau.backbones import Qwen25VL
 from tvau.cli import main
@@ -97,6 +98,25 @@ def test_an_interrupted_pretraining_goes_on_with_the_next_batch(root: Path, fold
     pretrain(root, folder, 2, "--trainer.callbacks.minutes=0")
     pretrain(root, folder, 3, f"--ckpt_path={folder / 'runs' / 'nano' / 'last.ckpt'}")
     assert watch.steps == [(step, f"synthetic_{step * 1000}") for step in range(3)]
+
+
+def test_a_save_that_breaks_leaves_the_weights_of_before(
+    root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretrain(root, folder, 1)
+    nano = folder / "backbones" / "nano"
+    before = {path.name: path.read_bytes() for path in nano.iterdir()}
+    save = PreTrainedModel.save_pretrained
+
+    def full(model: PreTrainedModel, where: str) -> None:
+        save(model, where)
+        (Path(where) / "model.safetensors").write_bytes(b"half of it")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
+    with pytest.raises(OSError, match="no space left"):
+        pretrain(root, folder, 2)
+    assert {path.name: path.read_bytes() for path in nano.iterdir()} == before
 
 
 def test_make_nano_is_this_one_run_over_its_stages(root: Path, folder: Path) -> None:

@@ -1,5 +1,8 @@
 """Pretraining of the embedded LVLM as a task of its own, and its weights saved as an ordinary checkpoint folder."""
 
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from lightning import Callback, LightningModule, Trainer
@@ -66,6 +69,10 @@ class SaveBackbone(Callback):
             self.on_fit_end(trainer, module)
 
     def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Saves."""
-        if trainer.is_global_zero:
-            cast(Any, cast(Task, module).model.backbone).lm.save_pretrained(self.folder)
+        """Saves; each file takes the place of its earlier one when it is whole."""
+        if not trainer.is_global_zero:
+            return
+        with TemporaryDirectory(prefix=".", dir=self.folder) as temporary:
+            cast(Any, cast(Task, module).model.backbone).lm.save_pretrained(temporary)
+            for path in sorted(Path(temporary).iterdir()):
+                os.replace(path, Path(self.folder) / path.name)
