@@ -109,7 +109,10 @@ def main(out: Path, minutes: float, fps: int, stride: int, kill: bool, overlaps:
     )
     if kill:
         took, _ = predict(video, out / "parts", "--stride", str(stride), "--overwrite", stop_after=seconds / 4)
-        lines = len((out / "parts" / ".hour.windows" / "windows.jsonl").read_bytes().splitlines())
+        kept = out / "parts" / ".hour.windows" / "windows.jsonl"
+        if not kept.is_file():
+            raise SystemExit("the run was over before it could be killed: give more --minutes")
+        lines = len(kept.read_bytes().splitlines())
         again, _ = predict(video, out / "parts", "--stride", str(stride))
         same = all((out / "parts" / "hour" / file.name).read_bytes() == file.read_bytes()
                    for file in (out / "whole" / "hour").iterdir())  # fmt: skip

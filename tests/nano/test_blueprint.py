@@ -6,8 +6,10 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
+from tiny import turn, video
 from tvau import language
 from tvau.backbones import Qwen25VL
+from tvau.cli import main
 from tvau.nano import blueprint
 
 
@@ -25,6 +27,14 @@ def test_it_is_an_ordinary_checkpoint_of_a_few_million_weights(folder: Path) -> 
         model = AutoModelForImageTextToText.from_config(config)
     assert 3e6 < sum(p.numel() for p in model.parameters()) < 10e6
     assert not list(folder.glob("*.safetensors"))  # the weights come from pretraining
+
+
+@pytest.mark.parametrize(("width", "heads"), [(192, 4), (64, 8)])
+def test_a_nano_of_another_width_answers(width: int, heads: int, tmp_path: Path) -> None:
+    main(["nano", str(tmp_path), "--layers=1", f"--width={width}", f"--heads={heads}"])
+    lvlm = Qwen25VL(str(tmp_path), blocks=[1], random_weights=True)
+    inputs = lvlm.prepare(video(), [[turn("Is there any anomaly in the video?")]], 0, [5.0])
+    assert len(lvlm.generate(lvlm.start(inputs, lvlm.encode(inputs)), 2)) == 1
 
 
 def test_words_are_one_token_each_and_anything_else_is_covered(folder: Path) -> None:

@@ -123,6 +123,7 @@ def create(folder: str | Path, vocabulary: int = 1024, layers: int = 4, width: i
     ).save_pretrained(folder)
     ids: dict[str, Any] = {name: fast.convert_tokens_to_ids(token) for name, token in SPECIAL.items()}
     half = width // heads // 2  # pairs of channels of a head
+    time, height = half * 6 // 32, half * 10 // 32
     Qwen2_5_VLConfig(
         text_config={
             "vocab_size": -(-(len(fast) + 1) // 64) * 64, "hidden_size": width, "intermediate_size": 2 * width,
@@ -133,7 +134,7 @@ def create(folder: str | Path, vocabulary: int = 1024, layers: int = 4, width: i
             # can be matched wherever it lies (with a base of 30, as at first, no channel was left for that)
             "rope_parameters": {
                 "rope_type": "default", "rope_theta": 300.0,
-                "mrope_section": [half * 6 // 32, half * 10 // 32, half - half * 16 // 32],
+                "mrope_section": [time, height, half - time - height],
             },
         },
         vision_config={
