@@ -43,6 +43,7 @@ def run(args: argparse.Namespace, variant: str, seed: int) -> dict[str, Any]:
         "test", f"--config={CONFIG}", f"--seed_everything={seed}", f"--data.root={args.root}",
         f"--trainer.default_root_dir={folder}", f"--model.backbone={args.backbone}", "--model.bootstrap=0",
         "--trainer.enable_progress_bar=false", *(f"--model.{option}" for option in VARIANTS[variant]),
+        *(f"--{option}" for option in args.set),
     ]  # fmt: skip
     settings = json.dumps({"words": words, "digests": [digest(CONFIG), digest(Path(args.backbone))]}, indent=1)
     noted = folder / "settings.json"
@@ -78,6 +79,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/ped2/one_class"))
     parser.add_argument("--backbone", default="backbones/nano.yaml", help="preset of the LVLM")
     parser.add_argument("--cache", default="runs/ped2/cache", help="of vision passes, 3 GB with nano; '' for none")
+    parser.add_argument("--set", nargs="*", default=[], help="options of tvau, such as data.size=[160,240]")
     args = parser.parse_args()
     sys.argv[1:] = []  # LightningCLI looks there, too
     results = {variant: [run(args, variant, seed) for seed in args.seeds] for variant in args.variants}

@@ -72,8 +72,10 @@ def digest(path: Path) -> str:
     """Of a file; of a config or preset that names a checkpoint folder, also of its weights."""
     total = sha256(path.read_bytes())
     if path.suffix == ".yaml":
-        named = yaml.safe_load(path.read_text())
-        preset = named["model"]["init_args"]["backbone"] if "model" in named else named
+        preset = yaml.safe_load(path.read_text())
+        preset = preset["model"]["init_args"]["backbone"] if "model" in preset else preset
+        if isinstance(preset, str):  # a preset's file, as seen from the config
+            preset = yaml.safe_load((path.parent / preset).read_text())
         folder = Path(str(preset.get("init_args", {}).get("checkpoint", path)))
         for weights in sorted(folder.glob("*.safetensors")):
             total.update(weights.read_bytes())

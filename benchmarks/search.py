@@ -83,7 +83,7 @@ def main() -> None:
         print(f"bank of {size}, {len(asked)} tokens of {asked.shape[1]} numbers:")
         for name, (search, built) in made.items():
             distances = search(asked)
-            close = (distances / exact(asked) - 1).abs() < 0.01
+            close = torch.isclose(distances, exact(asked), rtol=0.01, atol=0)
             ratio = sorted(seconds[name])[ROUNDS // 2] / base
             print(f"  {name:24} time {ratio:.2f}, right to 1 % {close.float().mean():.3f}, index {built / base:.1f}")
 

@@ -52,7 +52,7 @@ def measure(files: UBnormalFiles, name: str) -> Event:
     top = int(masks.sum((1, 2)).argmax())
     outlines = cv2.findContours(masks[top].astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
     best = cv2.drawContours(np.ascontiguousarray(video[top]), outlines, -1, (255, 0, 255), 1)
-    return Event(100 * float(masks[shown].mean()), len(shown), float(np.mean(contrast)), best)
+    return Event(100 * float(masks[shown].mean()), len(shown), float(np.mean(contrast or [np.nan])), best)
 
 
 def count_table(videos: dict[str, Any]) -> str:
@@ -74,6 +74,8 @@ def event_table(groups: dict[str, list[Event]]) -> str:
     lines = ["| abnormal videos of | number | area, % of the picture | frames | contrast, grey levels |"]
     lines += ["|---|--:|--:|--:|--:|"]
     for name, events in groups.items():
+        if not events:  # of a small set
+            continue
         area, frames, contrast = np.median([(e.area, e.frames, e.contrast) for e in events], axis=0)
         lines.append(
             f"| {name.strip()} | {len({id(e) for e in events})} | {area:.2f} | {frames:.0f} | {contrast:.0f} |"
