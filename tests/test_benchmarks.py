@@ -63,6 +63,11 @@ def test_agreement(run: Run, world: Path) -> None:
     assert ids[1] == ids[2] == masks[1] == masks[2] == "4/4"  # windows, and the same yes or no
 
 
+def test_backbones(run: Run) -> None:
+    printed = run("backbones", "--size", "thin", "--clip", "thin", "--rounds", 1, "--words", 2, "--groups", "answers")
+    assert [row[0][:3] for row in rows(printed)[1:]] == ["(a)", "(b)", "(c)", "(d)", "(e)"]
+
+
 def test_cache(run: Run, world: Path) -> None:
     printed = run("cache", world, "--batches", 1, "--blocks", 6)
     assert [row[0] for row in rows(printed)[1:4]] == ["step without cache", "step, cache empty", "step, cache full"]

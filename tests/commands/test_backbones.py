@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -144,6 +145,14 @@ def test_the_script_for_a_card_runs_on_a_thin_model_and_goes_on_behind_a_failure
     assert parts["broken"]["error"] == "exit status 2, see log.txt"
     assert all(stage["bytes"] > 1e6 and stage["seconds"] > 0 for stage in parts["1 clip"]["found"].values())
     assert "| broken | failed: exit status 2" in (tmp_path / "gpu.md").read_text()
+    with mock.patch.object(gpu, "alone", return_value={"wall": 0.0, "found": {}}) as alone:
+        gpu.main(["--thin", "--parts", "1 clip", f"--out={tmp_path}"])
+        assert not alone.called  # it is done
+        (tmp_path / "card").mkdir()
+        (tmp_path / "card" / "gpu.json").write_text(json.dumps({"size": "7b", "device": "a card", "parts": parts}))
+        gpu.main(["--thin", "--parts", "1 clip", f"--out={tmp_path / 'card'}"])
+    alone.assert_called_once()  # what a card measured is nothing that a CPU did
+    assert [*json.loads((tmp_path / "card" / "gpu.json").read_text())["parts"]] == ["1 clip"]
     rows = json.loads((tmp_path / "measured.json").read_text())
     assert [(row["preset"], row["clips"], row["bits"]) for row in rows] == [("thin", 1, None)]
     (tmp_path / "thin.yaml").write_text(yaml.safe_dump({"init_args": preset("qwen2_vl_2b")}))
