@@ -79,9 +79,11 @@ def test_cases(run: Run, tmp_path: Path) -> None:
     mask[:, 8:16, 8:16] = True
     pictures = np.random.default_rng(0).integers(255, size=(4, 24, 32, 3), dtype=np.uint8)
     turns = [("Is there any anomaly in the video?", "Yes, a person is running.", "Yes, a person is running.")]
-    case = Case("clip", "test_seen", np.arange(4), pictures, mask.astype(np.float32), mask, np.ones(4), turns)
+    case = Case("clip", "test_seen", np.arange(4), pictures, mask.astype(np.float32), mask, np.ones(4), None, turns)
     save_case(tmp_path / "cases", case)
-    assert "\nfound: the median of 1 abnormal clips of test_seen\n" in run("cases", "cases", "picture.webp")
+    printed = run("cases", "cases", "picture.webp")
+    assert "\nfound, described: a known kind, median of 1 of 1\n" in printed
+    assert "said: Yes, a person is running." in printed
     assert (tmp_path / "picture.webp").read_bytes()[8:12] == b"WEBP"
 
 
