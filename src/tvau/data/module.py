@@ -55,6 +55,11 @@ class ClipDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.clips)
 
+    @property
+    def abnormal(self) -> set[str]:
+        """The videos with an abnormal frame in some clip."""
+        return {clip.name for clip in self.clips if clip.abnormal}
+
     def __getitem__(self, index: int) -> Sample:
         """The sample of a clip; with `on_broken="skip"` the next readable clip of another video stands in for it.
 

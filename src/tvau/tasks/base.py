@@ -16,6 +16,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 
+from tvau.data.module import ClipDataset
 from tvau.data.order import mixed, place
 from tvau.errors import CheckpointError, OptionError
 from tvau.files import whole
@@ -226,6 +227,11 @@ class Task(WholeSteps):
     def split_names(self) -> list[str]:
         """Names of the test loaders."""
         return list(getattr(getattr(self.trainer, "datamodule", None), "test_names", ("test",)))
+
+    @property
+    def splits(self) -> dict[str, ClipDataset]:
+        """The clips of the DataModule's splits, of those that are indexed."""
+        return dict(getattr(getattr(self.trainer, "datamodule", None), "splits", {}))
 
     @property
     def folder(self) -> Path:

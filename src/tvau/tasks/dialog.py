@@ -120,6 +120,7 @@ class DialogTask(Task):
         self.questions, self.most, self.prompts_first = questions, most, prompts_first
         self.judged_only, self.cases, self.bootstrap = set(judged_only), cases, bootstrap
         self.kept: dict[tuple[str, bool], dict[str, None]] = {}  # videos that became cases, by split and kind
+        self.abnormal: dict[str, set[str]] = {}  # videos by split
         decoder, text, encoder, familiarity, judge, folds = None, None, None, None, None, list[Any]()
         if heatmap is not None:
             judge = Judge()
@@ -230,6 +231,7 @@ class DialogTask(Task):
             self.scores[f"maps_{name}"] = MapScores(self.rules.get(OURS), self.bootstrap).to(self.device)
             self.scores[f"foreign_{name}"] = MeanMetric(nan_strategy="ignore").to(self.device)
         self.kept.clear()
+        self.abnormal = {split: clips.abnormal for split, clips in self.splits.items()}
         if self.trainer.is_global_zero:  # those of a test before
             shutil.rmtree(self.folder / "cases", ignore_errors=True)
         self.trainer.strategy.barrier()
@@ -279,7 +281,7 @@ class DialogTask(Task):
             mask, labels = (
                 batch[key][i].cpu().numpy() if i in having(batch, key) else None for key in ("mask", "labels")
             )
-            videos = self.kept.setdefault((split, "abnormal" in name), {})
+            videos = self.kept.setdefault((split, name in self.abnormal.get(split, ())), {})
             if name not in videos and len(videos) >= self.cases:
                 continue
             videos[name] = None

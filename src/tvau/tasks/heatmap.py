@@ -230,10 +230,9 @@ class HeatmapTask(MapTask):
             self.model.backbone.mute(False)  # as it stands: none of it was moved to a device
             self.read()
             self.model.backbone.mute()
-        splits: dict[str, ClipDataset] = getattr(getattr(self.trainer, "datamodule", None), "splits", {})
         familiarity = cast(Familiarity, self.model.familiarity)
-        if self.familiar and not familiarity.known and {"training", "validation"} <= splits.keys():
-            familiarity.learn(*(self._features(splits[split], split) for split in ("training", "validation")))
+        if self.familiar and not familiarity.known and {"training", "validation"} <= self.splits.keys():
+            familiarity.learn(*(self._features(self.splits[split], split) for split in ("training", "validation")))
 
     @torch.no_grad()
     def _features(self, clips: ClipDataset, split: str) -> Tensor:
