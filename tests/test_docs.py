@@ -1,11 +1,13 @@
 """What README and docs say is there: files and rooms that they name, commands and code that they show."""
 
 import argparse
+import ast
 import inspect
 import re
 import runpy
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,33 @@ def test_files_that_a_page_names_exist(path: Path) -> None:
 def test_links_of_a_page_lead_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#:\s]+)(?:#[\w-]*)?\)", path.read_text())
     assert {link for link in links if not (path.parent / link).exists()} == set()
+
+
+@cache
+def defined(path: Path) -> set[str]:
+    """What a file defines: functions, constants, classes, and their methods as `Class.method`."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{own.name}" for own in node.body if isinstance(own, ast.FunctionDef)}
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page)
+def test_code_that_a_page_names_is_there(path: Path) -> None:
+    """`name` in `file.py`, also several names; and `Class.method` of any class of ours."""
+    text, every = path.read_text(), set().union(*map(defined, (ROOT / "src").rglob("*.py")))
+    absent = set()
+    for names, file in re.findall(r"((?:`\w+`(?:, | and )?)+) (?:in|of) `([\w/]+\.py)`", text):
+        there = next(place / file for place in PLACES[::-1] if (place / file).exists())
+        absent |= {f"{name} in {file}" for name in re.findall(r"`(\w+)`", names) if name not in defined(there)}
+    methods = re.findall(r"`(([A-Z]\w+)\.[a-z_]\w*)`", text)
+    absent |= {method for method, owner in methods if owner in every and method not in every}
+    assert absent == set()
 
 
 # ---- commands ----

@@ -6,7 +6,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tvau.errors import DataError
 from tvau.metrics import FrameScores
-from tvau.metrics.frame import average_precision, frame_scores, frame_summary, macro_auc, micro_auc, smooth
+from tvau.metrics.frame import frame_scores, frame_summary, smooth
 
 
 def random_videos(seed: int = 0, videos: int = 4, length: int = 20) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -22,31 +22,34 @@ def as_clips(videos: list[tuple[np.ndarray, np.ndarray]]) -> tuple[list[str], to
     return names, torch.arange(scores.shape[1]).expand_as(scores), scores, labels
 
 
-def test_functions_agree_with_scikit_learn() -> None:
+def test_scores_agree_with_scikit_learn() -> None:
     videos = random_videos()
     scores, labels = (np.concatenate(x) for x in zip(*videos, strict=True))
-    assert micro_auc(scores, labels) == pytest.approx(roc_auc_score(labels, scores))
-    assert average_precision(scores, labels) == pytest.approx(average_precision_score(labels, scores))
-    macro = macro_auc(videos)
-    assert macro.both == pytest.approx(np.mean([roc_auc_score(y, s) for s, y in videos]))
-    assert (macro.videos, macro.videos_both) == (4, 4)
+    result = frame_summary(videos)
+    assert result["micro_auc"] == pytest.approx(roc_auc_score(labels, scores))
+    assert result["average_precision"] == pytest.approx(average_precision_score(labels, scores))
+    assert result["macro_auc_both"] == pytest.approx(np.mean([roc_auc_score(y, s) for s, y in videos]))
+    padded = [roc_auc_score(np.r_[0, y, 1], np.r_[0, s, 1]) for s, y in videos]
+    assert result["macro_auc_padded"] == pytest.approx(np.mean(padded))
+    assert (result["videos"], result["videos_both"]) == (4, 4)
 
 
 def test_auc_keeps_its_value_under_a_monotone_transform() -> None:
-    scores, labels = (np.concatenate(x) for x in zip(*random_videos(1), strict=True))
-    assert micro_auc(scores**3 / 2, labels) == pytest.approx(micro_auc(scores, labels), abs=1e-12)
+    (scores, labels), *_ = random_videos(1)
+    same = frame_summary([(scores**3 / 2, labels)])["micro_auc"]
+    assert same == pytest.approx(frame_summary([(scores, labels)])["micro_auc"], abs=1e-12)
 
 
 def test_two_macro_conventions_by_hand() -> None:
     wrong = (np.array([0.9, 0.1]), np.array([False, True]))  # AUC 0; padded: 3 of 4 pairs are right
     all_abnormal = (np.array([0.2, 0.1]), np.array([True, True]))  # padded: 1 whatever the detector does
-    macro = macro_auc([wrong, all_abnormal])
-    assert macro == (pytest.approx((0.75 + 1.0) / 2), 0.0, 2, 1)
+    result = frame_summary([wrong, all_abnormal])
+    assert result["macro_auc_padded"] == pytest.approx((0.75 + 1.0) / 2)
+    assert result["macro_auc_both"] == 0
+    assert (result["videos"], result["videos_both"]) == (2, 1)
 
 
-def test_undefined_scores_are_nan_in_functions_and_absent_in_the_metric() -> None:
-    assert np.isnan(micro_auc(np.array([0.1, 0.2]), np.array([0, 0])))
-    assert np.isnan(average_precision(np.array([0.1, 0.2]), np.array([0, 0])))
+def test_undefined_scores_are_absent() -> None:
     metric = FrameScores()
     metric.update(["normal"], torch.arange(2)[None], torch.tensor([[0.1, 0.2]]), torch.zeros(1, 2, dtype=torch.bool))
     result = metric.compute()
@@ -57,12 +60,13 @@ def test_undefined_scores_are_nan_in_functions_and_absent_in_the_metric() -> Non
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_scores_that_are_not_finite_are_refused(bad: float) -> None:
     with pytest.raises(DataError, match="NaN or infinite"):
-        micro_auc(np.array([0.5, bad]), np.array([0, 1]))
+        frame_summary([(np.array([0.5, bad]), np.array([0, 1]))])
 
 
 def test_any_finite_scores_are_ranked_and_never_padded() -> None:
-    assert micro_auc(np.array([-3, 7, 5.0]), np.array([0, 1, 0])) == 1
-    assert np.isnan(macro_auc([(np.array([-3, 7.0]), np.array([0, 1]))]).padded)
+    result = frame_summary([(np.array([-3, 7, 5.0]), np.array([0, 1, 0]))])
+    assert (result["micro_auc"], result["macro_auc_both"]) == (1, 1)
+    assert "macro_auc_padded" not in result
 
 
 @pytest.mark.parametrize("bad", [1.5, -0.1, float("nan"), float("inf")])
@@ -73,21 +77,20 @@ def test_scores_of_maps_outside_the_unit_interval_are_refused(bad: float) -> Non
 
 def test_shapes_and_labels_are_checked() -> None:
     with pytest.raises(DataError, match="equal length"):
-        micro_auc(np.array([0.5]), np.array([0, 1]))
+        frame_summary([(np.array([0.5]), np.array([0, 1]))])
     with pytest.raises(DataError, match="labels"):
-        micro_auc(np.array([0.5, 0.5]), np.array([0, 2]))
+        frame_summary([(np.array([0.5, 0.5]), np.array([0, 2]))])
     with pytest.raises(DataError, match="names"):
         FrameScores().update(["a", "b"], torch.arange(2)[None], torch.zeros(1, 2), torch.zeros(1, 2))
 
 
-def test_metric_equals_the_functions_on_whole_videos() -> None:
+def test_metric_equals_the_function_on_whole_videos() -> None:
     videos = random_videos(2)
     metric = FrameScores()
     metric.update(*as_clips(videos))
-    result = metric.compute()
-    scores, labels = (np.concatenate(x) for x in zip(*videos, strict=True))
-    assert result["micro_auc"] == pytest.approx(micro_auc(scores, labels), abs=1e-6)
-    assert result["macro_auc_padded"] == pytest.approx(macro_auc(videos).padded, abs=1e-6)
+    result, expected = metric.compute(), frame_summary(videos)
+    for name in ("micro_auc", "macro_auc_padded", "macro_auc_both", "average_precision"):
+        assert result[name] == pytest.approx(expected[name], abs=1e-6)
     assert (result["frames"], result["videos"]) == (80, 4)
 
 

@@ -10,8 +10,8 @@ from tvau import language
 from tvau.errors import DataError
 from tvau.metrics import TextScores
 from tvau.metrics.motion import closest, heat_way, track_ways
-from tvau.metrics.text import slot_scores, text_scores, yes_no_scores
-from tvau.metrics.wording import bleu4, bleu4_sentence, exact, meteor, rouge_l, tokens
+from tvau.metrics.text import slot_scores, text_scores
+from tvau.metrics.wording import bleu4, is_exact, meteor, rouge_l, sentence_bleu4, tokens
 
 REFERENCES = [
     "It starts at the upper left, moves down right and ends at the lower right.",
@@ -34,7 +34,7 @@ def test_bleu_agrees_with_nltk() -> None:
     assert bleu4(ANSWERS, REFERENCES) == pytest.approx(corpus_bleu([[r] for r in cut[0]], cut[1]))
     smooth = SmoothingFunction().method1
     each = [sentence_bleu([r], a, smoothing_function=smooth) for r, a in zip(*cut, strict=True)]
-    assert bleu4_sentence(ANSWERS, REFERENCES) == pytest.approx(sum(each) / 3)
+    assert text_scores("trajectory", ANSWERS, REFERENCES)["bleu4_sentence"] == pytest.approx(sum(each) / 3)
     assert bleu4(REFERENCES, REFERENCES) == pytest.approx(1)
 
 
@@ -58,18 +58,24 @@ def test_rouge_l_and_meteor_by_hand() -> None:
 
 def test_bleu_of_empty_or_foreign_answers_is_zero_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
     assert bleu4(["", "nothing here agrees at all"], REFERENCES[:2]) == 0
-    assert bleu4_sentence(["", ""], REFERENCES[:2]) == 0
+    assert sentence_bleu4("", REFERENCES[0]) == 0
     assert not [w for w in recwarn if "BLEU" in str(w.message)]
 
 
 def test_exact_match_ignores_case_and_spaces_only() -> None:
-    assert exact(["YES ,  it is.", "no"], ["yes, it is.", "no."]) == 0.5
+    assert is_exact("YES ,  it is.", "yes, it is.")
+    assert not is_exact("no", "no.")
 
 
 def test_yes_no_by_hand() -> None:
-    scores = yes_no_scores(["yes", "no", "maybe", "no"], ["yes", "yes", "yes", "no"])
-    assert scores == {"yes_no": 0.5, "yes_no_balanced": pytest.approx((1 / 3 + 1) / 2), "yes_no_read": 0.75}
-    assert yes_no_scores(["yes"], ["yes"]) == {"yes_no": 1.0, "yes_no_read": 1.0}
+    scores = text_scores("judgement", ["yes", "no", "maybe", "no"], ["yes", "yes", "yes", "no"])
+    given = {name: score for name, score in scores.items() if name.startswith("yes_no")}
+    assert given == {"yes_no": 0.5, "yes_no_balanced": pytest.approx((1 / 3 + 1) / 2), "yes_no_read": 0.75}
+    scores = text_scores("judgement", ["yes"], ["yes"])  # nothing to balance
+    assert {name: score for name, score in scores.items() if name.startswith("yes_no")} == {
+        "yes_no": 1,
+        "yes_no_read": 1,
+    }
 
 
 def test_slots_count_where_the_reference_names_them() -> None:

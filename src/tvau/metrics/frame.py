@@ -4,7 +4,7 @@ No score is ever normalised by statistics of the test videos; that would lift ev
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,21 +41,8 @@ def smooth(scores: NDArray[np.floating], width: float) -> NDArray[np.float64]:
     return np.clip(np.asarray(smoothed[0], np.float64), values.min(), values.max())  # rounding leads out of the range
 
 
-class MacroAUC(NamedTuple):
-    """Mean over videos, in both conventions; NaN where undefined."""
-
-    padded: float  # every video, with a 0 put in front of and a 1 behind its labels and scores
-    both: float  # only videos that have normal and abnormal frames
-    videos: int  # number of videos behind `padded`
-    videos_both: int  # number of videos behind `both`
-
-
-def _areas(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> dict[str, float]:
-    return areas(*Levels.of(scores, labels).counts())
-
-
 def _auc(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
-    return _areas(scores, labels).get("auroc", float("nan"))
+    return areas(*Levels.of(scores, labels).counts()).get("auroc", float("nan"))
 
 
 def _checked(scores: NDArray[Any], labels: NDArray[Any]) -> Video:
@@ -69,43 +56,6 @@ def _checked(scores: NDArray[Any], labels: NDArray[Any]) -> Video:
         raise DataError(f"frame scores: {int((~np.isfinite(scores)).sum())} of {scores.size} are NaN or infinite; "
                         "expected finite numbers.")  # fmt: skip
     return scores, labels.astype(bool)
-
-
-def micro_auc(scores: NDArray[Any], labels: NDArray[Any]) -> float:
-    """AUC over all frames of all videos together.
-
-    Args:
-        scores: float [N], any finite numbers: only their order counts.
-        labels: bool or 0/1 [N], True where abnormal.
-
-    Returns:
-        The area, NaN where the labels are all equal.
-
-    Raises:
-        DataError: scores that are not finite, unequal lengths, other labels.
-    """
-    return _auc(*_checked(scores, labels))
-
-
-def average_precision(scores: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Average precision over all frames together (scikit-learn's definition); NaN without abnormal frames.
-
-    Arguments and errors as in `micro_auc`.
-    """
-    scores, labels = _checked(scores, labels)
-    return _areas(scores, labels).get("average_precision", float("nan"))
-
-
-def macro_auc(videos: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> MacroAUC:
-    """Mean of the AUC over videos, each given as (scores [N], labels [N]).
-
-    The padded convention (Georgescu et al., TPAMI 2021) defines a value for a video of one class too, and gives an
-    all-abnormal video about 1 whatever the detector does: read it beside `both`. It is NaN for scores outside [0, 1].
-    """
-    checked = [_checked(*video) for video in videos]
-    padded, both = _by_video(checked)
-    defined = np.isfinite(both)
-    return MacroAUC(_mean(padded), _mean(both[defined]), len(padded), int(defined.sum()))
 
 
 def _by_video(videos: Sequence[Video]) -> NDArray[np.float64]:
@@ -197,7 +147,16 @@ def frame_summary(videos: Sequence[Video], bootstrap: int = 0) -> dict[str, Any]
     """All scores of frames: micro_auc, macro_auc_padded, macro_auc_both, average_precision, and what is behind them.
 
     Also interval (by the name of the score), curves (roc), frames, abnormal_frames, videos and videos_both; undefined
-    scores are left out, and without a video everything but the counts. The padded convention needs scores in [0, 1].
+    scores are left out, and without a video everything but the counts.
+
+    The two macro AUCs are means over videos: "both" over those with normal and abnormal frames, "padded" over all, each
+    with a 0 put in front of its labels and scores and a 1 behind (Georgescu et al., TPAMI 2021). That defines a value
+    for a video of one class too, and gives an all-abnormal video about 1 whatever the detector does: read it beside
+    "both". It needs scores in [0, 1]; all others take any finite numbers, whose order alone counts.
+
+    Args:
+        videos: (scores [N], labels [N]) of each.
+        bootstrap: resamplings of the videos behind the intervals; 0: none.
 
     Raises:
         DataError: scores that are not finite, unequal lengths, other labels.

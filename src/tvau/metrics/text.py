@@ -125,16 +125,6 @@ class Answers:
         return {name: value for name, value in found.items() if np.isfinite(value) and not name.startswith("_")}
 
 
-def yes_no_scores(answers: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Accuracy of yes and no: plain, balanced (mean of the accuracy on yes and on no), and the share that was readable.
-
-    An answer that is neither is wrong; references that are neither are left out. The balanced one is absent unless
-    the references have both.
-    """
-    scores = Answers("heatmap", answers, references).scores(np.ones(len(answers)))
-    return {name: value for name, value in scores.items() if name.startswith("yes_no")}
-
-
 def slot_scores(answers: Sequence[str], references: Sequence[str]) -> tuple[dict[str, float], dict[str, float]]:
     """Accuracy of each slot, and its floor: the share of the most frequent value.
 

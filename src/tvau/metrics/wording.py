@@ -90,13 +90,3 @@ def is_exact(answer: str, reference: str) -> bool:
 def mean(values: Sequence[float]) -> float:
     """Arithmetic mean; 0 of nothing."""
     return float(sum(values) / max(len(values), 1))
-
-
-def bleu4_sentence(answers: Sequence[str], references: Sequence[str]) -> float:
-    """Mean of `sentence_bleu4`."""
-    return mean([sentence_bleu4(a, r) for a, r in zip(answers, references, strict=True)])
-
-
-def exact(answers: Sequence[str], references: Sequence[str]) -> float:
-    """Share of answers with the tokens of the reference."""
-    return mean([is_exact(a, r) for a, r in zip(answers, references, strict=True)])
