@@ -3,7 +3,7 @@
 A new family is one function here, one line in `FAMILIES`, and one line in tests/backbones/test_contract.py.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -239,18 +239,24 @@ GLM = ("[gMASK]", "<sop>", "<|user|>", "<|assistant|>", "<|begin_of_image|>", "<
 GLM_TEMPLATE = """\
 [gMASK]<sop>{% for m in messages %}{% if m.role == 'user' %}<|user|>
 {% for c in m.content %}{% if c.type == 'video' %}<|begin_of_video|><|video|><|end_of_video|>\
-{% elif c.type == 'text' %}{{ c.text }}{% endif %}{% endfor %}{% else %}<|assistant|>
-{{ m.content }}{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>
-{% endif %}"""
+{% elif c.type == 'text' %}{{ c.text }}{% endif %}{% endfor %}{{ OFF }}{% else %}<|assistant|>
+THOUGHT{{ m.content }}{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>
+{{ BEGIN }}{% endif %}"""
+OFF = "if (enable_thinking is defined and not enable_thinking) else ''"
+HYBRID = {"OFF": f"'/nothink' {OFF}", "BEGIN": rf"'<think></think>\n' {OFF}", "THOUGHT": "<think></think>\n"}
+PLAIN = {"OFF": "''", "BEGIN": "''", "THOUGHT": ""}
 
 
-def glm(model: str, processor: str, **more: Any) -> Any:
+def glm(model: str, processor: str, thinks: Mapping[str, str], **more: Any) -> Any:
     """Processor and configuration of a GLM-V whose classes begin with `model` and `processor`."""
     tokenizer = bpe(GLM, "<|endoftext|>")
+    template = GLM_TEMPLATE
+    for name, part in thinks.items():
+        template = template.replace(name, part)
     cut: dict[str, Any] = {"patch_size": 8, "temporal_patch_size": 2, "merge_size": 2, **PIXELS}
     made = getattr(hf, f"{processor}Processor")(
         image_processor=getattr(hf, f"{processor}ImageProcessor")(**cut), tokenizer=tokenizer,
-        video_processor=getattr(hf, f"{processor}VideoProcessor")(**cut), chat_template=GLM_TEMPLATE,
+        video_processor=getattr(hf, f"{processor}VideoProcessor")(**cut), chat_template=template,
     )  # fmt: skip
     names = ("image_start", "image_end", "video_start", "video_end", "image", "video")
     base = getattr(hf, f"{model}Config")
@@ -266,16 +272,20 @@ def glm(model: str, processor: str, **more: Any) -> Any:
 
 
 def glm4v() -> Any:
-    return glm("Glm4v", "Glm4v")
+    return glm("Glm4v", "Glm4v", PLAIN)
+
+
+def glm46v_flash() -> Any:
+    return glm("Glm4v", "Glm46V", HYBRID)
 
 
 def glm4v_moe() -> Any:
     experts = {"moe_intermediate_size": 32, "n_routed_experts": 4, "num_experts_per_tok": 2, "first_k_dense_replace": 1}
-    return glm("Glm4vMoe", "Glm4v", **experts)
+    return glm("Glm4vMoe", "Glm4v", HYBRID, **experts)
 
 
 def glm46v() -> Any:
-    return glm("Glm46V", "Glm46V")
+    return glm("Glm46V", "Glm46V", HYBRID)
 
 
 # ---- VideoLLaMA3 ----

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from contract import Contract
 from contract.checks import FPS
-from families import FAMILIES, internvl3_5
+from families import FAMILIES, glm46v_flash, internvl3_5
 
 
 class TestQwen2VL(Contract):
@@ -52,6 +52,12 @@ class TestGLM45V(Contract):
 
 class TestGLM46V(Contract):
     family = FAMILIES["glm46v"]
+
+
+class TestGLM46VFlash(Contract):
+    """Published under the type of GLM-4.1V."""
+
+    family = replace(FAMILIES["glm4v"], build=glm46v_flash)
 
 
 class TestLlavaOneVision(Contract):

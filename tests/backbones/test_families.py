@@ -190,6 +190,23 @@ def test_glms_answers_end_where_the_next_turn_begins(tmp_path: Path) -> None:
     assert set(ids[learned][-1:].tolist()) <= lvlm.ends
 
 
+@pytest.mark.parametrize("family", ["glm4v_moe", "glm46v"])
+def test_glms_that_may_think_are_told_not_to(tmp_path: Path, family: str) -> None:
+    """Yes or No is read, and learned, where the answer begins: no thought may come first."""
+    lvlm = opened(write(FAMILIES[family], tmp_path))
+    said = [turn("Is there one?", "Yes."), turn("Where?")]
+    ids = lvlm.prepare(video(1, 2, (32, 48)), [said], 0, [1.0])["input_ids"][0]
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "Is there one?"}]},
+        {"role": "assistant", "content": "Yes."},
+        {"role": "user", "content": [{"type": "text", "text": "Where?"}]},
+    ]
+    rendered = lvlm.tokens.processor.apply_chat_template(messages, add_generation_prompt=True, enable_thinking=False)
+    begin = "Is there one?"
+    assert lvlm.tokens.tokenizer.decode(ids).split(begin)[1] == rendered.split(begin)[1]
+    assert rendered.endswith("Where?/nothink<|assistant|>\n<think></think>\n")
+
+
 def test_videollama_keeps_what_stands_still(tmp_path: Path) -> None:
     lvlm = opened(write(FAMILIES["video_llama_3"], tmp_path))
     still = video(1, 1, (32, 48)).expand(-1, 4, -1, -1, -1)

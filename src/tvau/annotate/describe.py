@@ -95,7 +95,7 @@ def fitting_size(backbone: VideoLVLM, size: Size) -> Size:
     """
     scale = min(TALLEST / size[0], 1.0)
     error: BackboneError | None = None
-    for unit in (28, 32, 16, 64, 448):
+    for unit in (28, 32, 16, 48, 64, 448):
         height, width = (max(round(side * scale / unit), 1) * unit for side in size)
         for shape in ((height, width), (unit * 14, unit * 14)) if unit < 64 else ((height, width), (448, 448)):
             try:

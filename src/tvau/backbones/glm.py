@@ -7,22 +7,26 @@ from tvau.backbones.qwen import Qwen3VL
 
 
 class GLM41V(Qwen3VL):
-    """GLM-4.1V: a tower as Qwen's; each time step stands as an image in front of its time, in whole seconds."""
+    """GLM-4.1V and GLM-4.6V-Flash: a tower as Qwen's; each time step stands as an image in front of its time.
+
+    Times are in whole seconds, or in tenths where the checkpoint's processor is that of GLM-4.6V. Answers come without
+    thinking where the template has a switch for it: GLM-4.1V's has none.
+    """
 
     family = "glm4v"
     modality = "image"
-    words = (16, 4)
+    words = (20, 8)
+    template: ClassVar[Mapping[str, Any]] = {"enable_thinking": False}
     processor_options: ClassVar[Mapping[str, Any]] = {}
 
 
 class GLM45V(GLM41V):
-    """GLM-4.5V: the same with experts; LoRA reaches attention and the shared expert."""
+    """GLM-4.5V and GLM-4.6V: the same with experts; LoRA reaches attention and the shared expert."""
 
     family = "glm4v_moe"
 
 
 class GLM46V(GLM41V):
-    """GLM-4.6V: the same with times in tenths of a second."""
+    """What transformers makes by the name of GLM-4.6V; the published checkpoints are of the two types above."""
 
     family = "glm46v"
-    words = (16, 8)
