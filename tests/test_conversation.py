@@ -176,6 +176,12 @@ def test_what_is_saved_holds_what_was_said(model: Model, street: Path, tmp_path:
     assert summary["windows"] == len(talk._windows)
     assert list(summary["said"]) == [JUDGE]
     assert isinstance(talk.show(), PIL.Image.Image)
+    part = talk.about(talk.events[0])
+    last = part.at(5, 5, part.window[0])
+    last.ask(MOVE)
+    for each in (part, last):  # each has seen its own window alone
+        assert (each.save(tmp_path / "part") / "scores.csv").read_bytes() == (folder / "scores.csv").read_bytes()
+    assert (tmp_path / "part" / "dialog.txt").read_text().count(MOVE) == 2
     assert talk.save(folder) == folder  # over what it wrote itself
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").touch()

@@ -102,6 +102,11 @@ def test_events_files_and_the_usual_questions(
     assert "Who is there?" in (tmp_path / "street" / "dialog.txt").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["street", "street_heatmap.mp4"]
     assert lines.count(lines[2]) == 2
+    before = (tmp_path / "street" / "dialog.txt").read_text()
+    said("Where is it?", "/save", "/save", more=out)  # another conversation, about a video of the same name
+    assert (tmp_path / "street" / "dialog.txt").read_text() == before
+    assert "Where is it?" in (tmp_path / "street_2" / "dialog.txt").read_text()
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def made_up(_: Talk) -> Any:
@@ -122,6 +127,18 @@ def test_the_usual_questions_follow_the_judgement(said: Any, monkeypatch: pytest
     lines = said("/flow")
     assert asked == ([JUDGEMENT, ENVIRONMENT] if judged.startswith("No") else [*FLOW])
     assert [line.removeprefix("> ") for line in lines if line.startswith("> ") and line != "> /flow"] == asked
+
+
+def test_no_video_is_lost_to_a_heatmap(demo: Demo, said: Any) -> None:
+    video = demo.folder / "street.mp4"
+    before = video.read_bytes()
+    assert "/heatmap street.mp4: it is there already" in "\n".join(said("/heatmap street.mp4"))
+    assert video.read_bytes() == before
+
+
+def test_bytes_that_are_no_utf8_are_no_end(said: Any) -> None:
+    lines = said("Gibt es \udcfcberhaupt jemanden?")  # as Python reads Latin-1
+    assert any(line.startswith("> Gibt es ?berhaupt") for line in lines)
 
 
 def test_what_is_mistyped_ends_nothing(said: Any) -> None:

@@ -121,6 +121,14 @@ def test_a_file_waits_for_who_looks_slowly(camera: Path) -> None:
     assert stream.dropped == 0
 
 
+def test_a_file_that_is_stopped_has_lost_nothing(camera: Path) -> None:
+    with open_stream(str(camera), 25, SIZE, waiting=2) as stream:
+        assert next(iter(stream)) is not None
+        while len(stream._queue) < 2:  # the next one waits to be offered
+            time.sleep(0.01)
+    assert stream.dropped == 0
+
+
 def test_a_growing_file_is_followed(camera: Path, tmp_path: Path) -> None:
     path, data = tmp_path / "growing.ts", camera.read_bytes()
     path.write_bytes(data[: len(data) // 2])

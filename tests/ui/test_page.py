@@ -9,6 +9,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -21,6 +22,8 @@ from tvau.ui.pictures import STRIP, overlaid, place, strip
 from tvau.world import BENCHMARK, write
 
 pytest.importorskip("gradio")
+from tvau.ui.page import Session, answer
+
 playwright = pytest.importorskip("playwright.sync_api")
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine (apt-get install chromium)")
@@ -42,8 +45,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(drawn: Path, folder: Path) -> Iterator[str]:
-    """Where `tvau ui` answers."""
+def address(drawn: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where `tvau ui` answers; two of its videos have one name."""
+    twin = Path(shutil.copy(drawn, tmp_path_factory.mktemp("twin") / drawn.name))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -53,7 +57,7 @@ def address(drawn: Path, folder: Path) -> Iterator[str]:
         "tvau.cli",
         "ui",
         "--videos",
-        str(drawn),
+        *map(str, (drawn, twin)),
         "--stride=6",
         f"--port={port}",
         "--most=1mb",
@@ -66,6 +70,7 @@ def address(drawn: Path, folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
         run.terminate()
         assert run.wait(30) == 128 + 15
+    assert not [*folder.iterdir()]  # neither uploads nor results outlive it
 
 
 def picture(page: Any, name: str) -> np.ndarray[Any, Any]:
@@ -108,6 +113,13 @@ def test_a_visitor_uploads_looks_asks_and_takes_the_results(
         page.locator("#question textarea").fill("Is there any anomaly in the video?")
         page.locator("#question textarea").press("Enter")
         expect(page.locator("#chat .bot").last).to_contain_text(re.compile("Yes|No"))
+        # the next one can be typed when that is answered, and is answered too
+        page.locator("#question textarea").fill("Describe the environment of the video.")
+        page.locator("#question textarea").press("Enter")
+        page.locator("#question textarea").fill("Describe the features of the anomaly.")
+        page.locator("#question textarea").press("Enter")
+        expect(page.locator("#chat .bot")).to_have_count(3)
+        expect(page.locator("#question textarea")).to_be_enabled()
         # a click on the strip jumps, a click on the picture asks about the target there
         box = page.locator("#strip img").bounding_box()
         page.mouse.click(box["x"] + 2, box["y"] + box["height"] / 2)
@@ -126,14 +138,35 @@ def test_a_visitor_uploads_looks_asks_and_takes_the_results(
         assert {"index.html", "scores.csv", "dialog.json"} <= {path.name for path in (tmp_path / "results").iterdir()}
         # a file that is no video
         (tmp_path / "broken.mp4").write_bytes(b"no video" * 100)
-        assert len([*folder.glob("tvau-ui-*")]) == 1
+        assert len([*folder.glob("tvau-ui-*/visitor-*")]) == 1
         page.locator("input[type=file]").set_input_files(str(tmp_path / "broken.mp4"))
         expect(page.locator("#status")).to_contain_text("broken.mp4")
-        assert not [*folder.glob("tvau-ui-*")]  # nothing is kept of the video before
+        assert not [*folder.glob("tvau-ui-*/visitor-*")]  # nothing is kept or shown of the video before
+        expect(page.locator("#download")).to_be_hidden()
+        expect(page.locator("#film")).to_be_hidden()
+        # one from the list, of two by one name
+        page.locator("#chosen input").click()
+        expect(page.get_by_role("option")).to_have_count(2)
+        page.get_by_role("option").last.click()
+        expect(page.locator("#status")).to_contain_text("highest score")
+        page.locator("#write").click()
+        expect(page.locator("#download")).to_be_visible()
         if shots := os.environ.get("TVAU_SCREENSHOTS"):
             page.screenshot(path=str(Path(shots) / "ui.png"), full_page=True)
         assert not outside, f"the page asks others: {outside[:3]}"
         browser.close()
+
+
+def test_an_answer_ends_where_another_conversation_begins() -> None:
+    talk: Any = SimpleNamespace(history=[("Before?", "Yes.")], stream=lambda question: iter(["A man", " walks."]))
+    own = Session(Path("street.mp4"), talk, talk, Path())
+    asked = {"role": "user", "content": "Who?"}
+    growing = answer(own, "Who?")
+    assert next(growing)[2:] == [asked, {"role": "assistant", "content": "A man"}]
+    own.about = None  # an event was chosen, or another video
+    assert [*growing] == []
+    own.about = talk
+    assert [*answer(own, "Who?")][-1][2:] == [asked, {"role": "assistant", "content": "A man walks."}]
 
 
 def test_threshold_and_opacity() -> None:

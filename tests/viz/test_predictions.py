@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -175,6 +176,27 @@ def test_the_page_shows_events_and_merged_windows_by_their_times(source: Path, o
     assert page.words.count("Yes, a") == 1
     assert "Yes in 1, no in 3 of them" in page.words
     assert len(json.loads((out / "dialog.json").read_text())["windows"]) == 4
+
+
+def test_windows_of_which_nothing_was_said_are_not_told(source: Path, out: Path) -> None:
+    dialogs: list[Dialog] = [{"frames": [0, 9], "turns": []}, {"frames": [10, 20], "turns": [ANSWER]}]
+    write(source, out, [0, 12, 20], [0.0, 1.0, 0.0], dialogs)
+    page, text = Page((out / "index.html").read_text("utf-8")), (out / "dialog.txt").read_text("utf-8")
+    assert page.starts == ["1.2", "2.0"]  # the event, and one window
+    assert ANSWER["answer"] in text
+    assert "\n0:00" not in text
+    assert [len(each["turns"]) for each in json.loads((out / "dialog.json").read_text())["windows"]] == [0, 1]
+
+
+def test_the_curve_and_its_threshold_have_one_scale(source: Path, out: Path) -> None:
+    on = EventRule().on
+    write(source, out, [0, 20], [on, on])
+    page = (out / "index.html").read_text("utf-8")
+    (threshold,) = re.findall(r'y1="([\d.]+)" y2="\1" stroke="#9aa7ae"', page)
+    (points,) = re.findall(r'points="([^"]*)"', page)
+    assert [float(point.split(",")[1]) for point in points.split()] == pytest.approx(
+        [float(threshold)] * FRAMES, abs=0.01
+    )
 
 
 def test_only_neighbours_that_say_the_same_are_merged() -> None:

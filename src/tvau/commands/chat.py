@@ -8,6 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ def chat(
         talk = model.open(video, stride, hop=hop, fps=fps, most=most)
         if talk.untrained:
             console.print(talk.untrained, style="red")
-        Chat(talk, Path(out) / Path(video).stem, console).go_on(lines(console, history))
+        Chat(talk, unused(Path(out) / Path(video).stem), console).go_on(lines(console, history))
 
 
 class Chat:
@@ -191,7 +192,9 @@ class Chat:
 
     def heatmap(self, name: str = "") -> None:
         """Write the video under its heatmap."""
-        path = Path(name) if name else self.folder.with_name(f"{self.folder.name}_heatmap.mp4")
+        path = Path(name) if name else heatmap_of(self.folder)
+        if name and path.exists():
+            raise OptionError(f"/heatmap {name}: it is there already, and would be lost; give another name")
         if not len(self.whole.heatmap):
             raise OptionError("/heatmap: this model has no heatmaps")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -214,10 +217,22 @@ class Chat:
         self.console.print("Anything else is a question.")
 
 
+def unused(folder: Path) -> Path:
+    """A folder of this name, numbered where an earlier conversation left something by it."""
+    names = chain([folder], (folder.with_name(f"{folder.name}_{number}") for number in count(2)))
+    return next(each for each in names if not each.exists() and not heatmap_of(each).exists())
+
+
+def heatmap_of(folder: Path) -> Path:
+    """Where /heatmap writes, beside the folder of /save."""
+    return folder.with_name(f"{folder.name}_heatmap.mp4")
+
+
 def lines(console: "Console", history: bool) -> Iterator[str]:
     """What is typed, or piped in, line by line."""
     if not sys.stdin.isatty():
         for line in sys.stdin:
+            line = line.encode(errors="replace").decode()  # bytes of another encoding are no words
             if line.strip():
                 console.print(f"> {line.strip()}", style="dim", markup=False)
                 yield line

@@ -1,5 +1,6 @@
 """`tvau ui`: the web page."""
 
+import tempfile
 from pathlib import Path
 from threading import Event
 
@@ -34,29 +35,31 @@ def ui(
     """
     import os
 
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before the import: nothing is sent anywhere
-    try:
-        import gradio
-    except ImportError as error:
-        raise OptionError("the page needs gradio: pip install 'tvau[ui]'") from error
-
-    import tvau
-    from tvau.ui.page import page
-
     paths = [Path(video) for video in videos]
     if missing := [str(path) for path in paths if not path.exists()]:
         raise OptionError(f"{', '.join(missing)}: no such video")
-    blocks = page(tvau.load(ckpt, backbone), paths, stride)
-    try:
-        blocks.launch(
-            server_name=host, server_port=port, max_file_size=most, quiet=True, theme=gradio.themes.Default(
-                font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-            prevent_thread_lock=True, footer_links=[],
-        )  # fmt: skip
-    except OSError as error:
-        raise OptionError(f"{host}:{port} cannot be opened ({error}); choose another --port") from error
-    print(f"tvau: http://{host}:{blocks.server_port}  (Ctrl-C ends it)", flush=True)
-    try:
-        Event().wait()
-    finally:
-        blocks.close()
+    with tempfile.TemporaryDirectory(prefix="tvau-ui-") as kept:
+        # before the import: nothing is sent anywhere, and what visitors leave goes with the server
+        os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": kept}
+        try:
+            import gradio
+        except ImportError as error:
+            raise OptionError("the page needs gradio: pip install 'tvau[ui]'") from error
+
+        import tvau
+        from tvau.ui.page import page
+
+        blocks = page(tvau.load(ckpt, backbone), paths, stride, Path(kept))
+        try:
+            blocks.launch(
+                server_name=host, server_port=port, max_file_size=most, quiet=True, theme=gradio.themes.Default(
+                    font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+                prevent_thread_lock=True, footer_links=[],
+            )  # fmt: skip
+        except OSError as error:
+            raise OptionError(f"{host}:{port} cannot be opened ({error}); choose another --port") from error
+        print(f"tvau: http://{host}:{blocks.server_port}  (Ctrl-C ends it)", flush=True)
+        try:
+            Event().wait()
+        finally:
+            blocks.close()

@@ -79,6 +79,7 @@ class Talk:
         self._windows, self._seen, self._conversation = windows, seen, best
         self._speaking: Generator[str, None, None] | None = None
         self._parts: list[Talk] = []
+        self._whole = self  # of a part: the talk that it is a part of
         self.topic = ""
         self.target: dict[int, NDArray[np.float64]] = {}
 
@@ -248,8 +249,8 @@ class Talk:
     def _part(self, middle: float, what: str) -> "Talk":
         window = window_around(middle, self._video.frames, self._view.frames, self._view.stride)
         part = look(self._model, self._source, self._video, self._view, [window], quiet=True)
-        part.topic = what
-        self._parts.append(part)
+        part.topic, part._whole = what, self._whole
+        self._whole._parts.append(part)
         return part
 
     # ---- what is left of it ----
@@ -257,10 +258,14 @@ class Talk:
     def save(self, folder: str | Path) -> Path:
         """Writes what `tvau predict` writes, with the questions that were asked; returns the folder.
 
+        Of a part it writes the same as of the whole video: of the rest of the video a part has seen nothing.
+
         Raises:
             OptionError: the folder holds something else, which would be lost.
             OSError: it cannot be written to.
         """
+        if self._whole is not self:
+            return self._whole.save(folder)
         folder = Path(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         said = [

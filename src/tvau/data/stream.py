@@ -302,6 +302,8 @@ class Stream:
         with self._change:
             while not self.live and len(self._queue) >= self._waiting and not self._stopped:
                 self._change.wait(GLANCE)
+            if self._stopped:
+                return
             self._queue.append(shot)
             if len(self._queue) > self._waiting:
                 self._queue.popleft()

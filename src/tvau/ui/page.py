@@ -6,8 +6,9 @@ asked for, so that threshold and opacity act at once.
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tvau.ui.pictures import Image, enlargement, overlaid, place, spans, strip
 from tvau.viz.overlay import OPACITY
 
 WHOLE = "the whole video"
+NOTHING = "Choose a video first."
 Chat = list[dict[str, str]]
 
 
@@ -28,30 +30,35 @@ class Session:
     """One visitor's video.
 
     Attributes:
+        path: of the video.
         talk: the video that was looked at.
-        about: the conversation that is being had: about the video, an event or a point.
+        about: the conversation that is being had: about the video, an event or a point. None: it is over.
         folder: of the files that are handed out; goes with the session.
     """
 
+    path: Path
     talk: Talk
-    about: Talk
-    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="tvau-ui-")))
+    about: Talk | None
+    folder: Path
 
     def close(self) -> None:
-        """Removes the files that were handed out, and lets go of the video."""
+        """Removes the files that were handed out, and lets go of the video; an answer about it stops."""
+        self.about = None
         self.talk.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def page(model: Model, videos: Sequence[Path] = (), stride: int = 1) -> gr.Blocks:
+def page(model: Model, videos: Sequence[Path] = (), stride: int = 1, kept: Path | None = None) -> gr.Blocks:
     """The page on one model.
 
     Args:
         model: a trained model, from `tvau.load`.
         videos: to choose from, beside what a visitor uploads.
         stride: look at every so many-th frame.
+        kept: folder for the files that are handed out; None: the system's for temporary ones.
     """
-    choices = {path.name: path for path in videos}
+    names = Counter(path.name for path in videos)
+    choices = {path.name if names[path.name] == 1 else str(path): path for path in videos}
     with gr.Blocks(title="tvau", analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
         session = gr.State(None, delete_callback=lambda own: own and own.close())
         gr.Markdown("# tvau\nWhat is abnormal in a video: where, when, and in words.")
@@ -80,6 +87,7 @@ def page(model: Model, videos: Sequence[Path] = (), stride: int = 1) -> gr.Block
             with gr.Column(scale=2):
                 topic = gr.Markdown(elem_id="topic")
                 chat = gr.Chatbot(label="Conversation", height=560, elem_id="chat", buttons=["copy_all"])
+                sent = gr.State("")
                 question = gr.Textbox(placeholder="Ask about the video", show_label=False, elem_id="question")
                 with gr.Row():
                     usual = [gr.Button(each, size="sm") for each in FLOW]
@@ -91,27 +99,28 @@ def page(model: Model, videos: Sequence[Path] = (), stride: int = 1) -> gr.Block
             progress: gr.Progress = gr.Progress(track_tqdm=True),  # noqa: B008
         ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
             """Looks at a video in place of the one before; an error is said where the status stands."""
-            path = choices.get(source) or source
-            if path is None:
-                yield (gr.skip(),) * 8
+            if source is None or (before and before.path == Path(choices.get(source, source))):  # Gradio may ask twice
+                yield (gr.skip(),) * 10
                 return
+            path = Path(choices.get(source, source))
             if before is not None:
                 before.close()
-            yield None, "Looking at the video ...", gr.skip(), gr.skip(), gr.skip(), gr.skip(), [], ""
+            gone = gr.DownloadButton(visible=False), gr.Video(None, visible=False)  # they are of the video before
+            yield None, "Looking at the video ...", gr.skip(), gr.skip(), gr.skip(), gr.skip(), [], "", *gone
             try:
                 talk = model.open(path, stride=stride, quiet=False)
             except TvauError as error:
-                said = str(error).replace(str(path), Path(path).name)  # its owner knows an upload by its own name
-                yield None, f"**{said}**", None, None, gr.skip(), gr.Radio([], label="Events"), [], ""
+                said = str(error).replace(str(path), path.name)  # its owner knows an upload by its own name
+                yield None, f"**{said}**", None, None, gr.skip(), gr.Radio([], label="Events"), [], "", *gone
                 return
-            own = Session(talk, talk)
+            own = Session(path, talk, talk, Path(tempfile.mkdtemp(prefix="visitor-", dir=kept)))
             first = talk.events[0].key if talk.events else int(talk.frames[len(talk.frames) // 2])
             slider = gr.Slider(0, int(talk.frames[-1]), first, step=stride, label="Frame")
             named = [WHOLE, *map(title, range(len(talk.events)), talk.events)]
             shown = (*drawn(own, first, threshold, opacity), slider)
-            yield own, found(talk), *shown, gr.Radio(named, value=WHOLE, label="Events"), [], about(WHOLE)
+            yield own, found(talk), *shown, gr.Radio(named, value=WHOLE, label="Events"), [], about(WHOLE), *gone
 
-        opened = [session, status, *view, events, chat, topic]
+        opened = [session, status, *view, events, chat, topic, download, film]
         chosen.input(open_video, [chosen, session, threshold, opacity], opened)
         upload.upload(open_video, [upload, session, threshold, opacity], opened)
         for changed in (frame, threshold, opacity):
@@ -128,36 +137,38 @@ def page(model: Model, videos: Sequence[Path] = (), stride: int = 1) -> gr.Block
         def choose(own: Session | None, name: str) -> tuple[Any, ...]:
             """To an event, and a new conversation about it."""
             if own is None:
-                return (gr.skip(),) * 4
+                return (gr.skip(),) * 3
             if name == WHOLE:
                 own.about = own.talk
-                return own, gr.skip(), lines(own.about), about(WHOLE)
+                return gr.skip(), lines(own.talk), about(WHOLE)
             event = own.talk.events[int(name.partition(":")[0]) - 1]
             own.about = own.talk.about(event)
-            return own, event.key, lines(own.about), about(f"event {name}")
+            return event.key, [], about(f"event {name}")
 
-        events.input(choose, [session, events], [session, frame, chat, topic])
+        events.input(choose, [session, events], [frame, chat, topic])
 
         def point(own: Session | None, now: float, event: gr.SelectData) -> Iterator[tuple[Any, ...]]:
             """A new conversation about the target at a point, begun with the usual question about it."""
             if own is None:
-                yield (gr.skip(),) * 3
+                yield (gr.skip(),) * 2
                 return
             x, y = (side // enlargement(own.talk.size[1]) for side in event.index)
             own.about = own.talk.at(x, y, int(now))
             where = about(f"the target at ({x}, {y}) in frame {int(now)}")
             for said in answer(own, FLOW[1]):
-                yield own, said, where
+                yield said, where
 
-        picture.select(point, [session, frame], [session, chat, topic])
-        question.submit(answer, [session, question], chat).then(lambda: "", None, question)
+        picture.select(point, [session, frame], [chat, topic])
+        # who asks waits for the answer: what is typed meanwhile would be lost
+        waits = question.submit(lambda asked: (asked, gr.Textbox("", interactive=False)), question, [sent, question])
+        waits.then(answer, [session, sent], chat).then(lambda: gr.Textbox(interactive=True), None, question)
         for button, asked in zip(usual, FLOW, strict=True):
             button.click(answer, [session, gr.State(asked)], chat)
 
         def results(own: Session | None, progress: gr.Progress = gr.Progress(track_tqdm=True)) -> tuple[Any, ...]:  # noqa: B008
             """Everything that `tvau predict` writes, as a zip, and the overlay to play."""
             if own is None:
-                return gr.skip(), gr.skip()
+                raise gr.Error(NOTHING)
             folder = own.talk.save(own.folder / "results")
             packed = shutil.make_archive(str(own.folder / "results"), "zip", folder)
             overlay = folder / "overlay.mp4"
@@ -184,13 +195,15 @@ def drawn(own: Session | None, now: float, threshold: float, opacity: float) -> 
 
 
 def answer(own: Session | None, question: str) -> Iterator[Chat]:
-    """The conversation as it grows, word by word."""
-    if own is None:
-        raise gr.Error("Choose a video first.")
-    before = lines(own.about)
-    said = ""
+    """The conversation as it grows, word by word; it stops where another one is had meanwhile."""
+    if own is None or own.about is None:
+        raise gr.Error(NOTHING)
+    talk = own.about
+    before, said = lines(talk), ""
     try:
-        for piece in own.about.stream(question):
+        for piece in talk.stream(question):
+            if own.about is not talk:
+                return
             said += piece
             yield [*before, {"role": "user", "content": question}, {"role": "assistant", "content": said}]
     except TvauError as error:

@@ -30,15 +30,20 @@ class Dialog(TypedDict):
 
 def write_words(folder: Path, summary: dict[str, Any], curve: list[list[float]]) -> None:
     """dialog.txt, and index.html with the curve [(seconds, score)]; both begin with what the summary says."""
-    tenths = any(last - first < BRIEF for first, last in (dialog["seconds"] for dialog in summary["dialog"]))
-    headings = [heading(dialog, tenths) for dialog in summary["dialog"]]
+    spoken = [dialog for dialog in summary["dialog"] if dialog["turns"]]
+    tenths = any(last - first < BRIEF for first, last in (dialog["seconds"] for dialog in spoken))
+    headings = [heading(dialog, tenths) for dialog in spoken]
     lines = [summary["video"], "", *warnings(summary), *sentences(summary)]
-    for title, dialog in zip(headings, summary["dialog"], strict=True):
+    for title, dialog in zip(headings, spoken, strict=True):
         lines += ["", title, *(f"  Q: {turn['question']}\n  A: {turn['answer']}" for turn in dialog["turns"])]
     (folder / "dialog.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(files("tvau.viz").joinpath("prediction.html").read_text(encoding="utf-8"))
-    said = {"warnings": warnings(summary), "sentences": sentences(summary), "headings": headings}
+    said = {
+        "warnings": warnings(summary),
+        "sentences": sentences(summary),
+        "dialogs": [*zip(headings, spoken, strict=True)],
+    }
     rule = EventRule.restored(summary.get("rule"))
     known = {**said, "threshold": rule.on, "marked": marked(rule), "clock": clock, "most": MOST}
     known["overlay"] = (folder / "overlay.mp4").exists()
