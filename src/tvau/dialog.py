@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tvau.backbones.base import Dialog
-from tvau.language import FLOW, JUDGEMENT, TARGET, TRAJECTORY, Target, follows, placed, same, trajectory
+from tvau.language import FLOW, JUDGEMENT, Target, follows, placed, task_of, trajectory
 from tvau.model import TVAU, Evidence
 from tvau.types import Batch, Turn
 from tvau.verdict import yes_no
@@ -49,7 +49,8 @@ class Conversation:
 
     Attributes:
         history: (question, answer) of each clip.
-        leans: how much the LVLM leans to Yes at the last judgement [B], see `VideoLVLM.lean`; None: not asked yet.
+        leans: how much the LVLM leans to Yes at a clip's last judgement [B], see `VideoLVLM.lean`; NaN of a clip that
+            was not judged, None where none was.
         verdicts: log odds of Yes by which that judgement begins [B], the leans where the model is not grounded.
     """
 
@@ -67,14 +68,15 @@ class Conversation:
             self._evidence = self.model.glance(self.batch)
         return self._evidence
 
-    def ask(self, questions: Sequence[str | None], most: int = 64) -> list[str]:
+    def ask(self, questions: Sequence[str | None], most: int = 64, tasks: Sequence[str] = ()) -> list[str]:
         """Asks each clip a question and returns the answers; None: it sits that out, and its answer is "".
 
         Args:
             questions: one for each clip; the first ones cannot be None.
             most: tokens an answer has at most.
+            tasks: what each one asks for, as in `Turn`, however it is worded; "" or none: the words of FLOW tell.
         """
-        *_, answers = self.stream(questions, most)
+        *_, answers = self.stream(questions, most, tasks)
         return answers
 
     def ask_all(self, questions: Sequence[Sequence[str]], most: int = 64) -> None:
@@ -82,14 +84,17 @@ class Conversation:
         for asked in zip(*questions, strict=True):
             self.ask(asked, most)
 
-    def stream(self, questions: Sequence[str | None], most: int = 64) -> Generator[list[str], None, None]:
+    def stream(
+        self, questions: Sequence[str | None], most: int = 64, tasks: Sequence[str] = ()
+    ) -> Generator[list[str], None, None]:
         """As `ask`, with the answers as far as they have come after each token; what is stopped counts as said.
 
         A grounded judgement comes as one piece, since its places are set right at its end.
         """
         said = [""] * len(questions)
         try:
-            for said in self._speak(questions, most):
+            told = [task or task_of(q or "") for task, q in zip(tasks or [""] * len(questions), questions, strict=True)]
+            for said in self._speak(questions, most, told):
                 yield said
         finally:
             for own, question, answer in zip(self.history, questions, said, strict=True):
@@ -97,17 +102,17 @@ class Conversation:
                     own.append((question, answer))
 
     @torch.no_grad()
-    def _speak(self, questions: Sequence[str | None], most: int) -> Iterator[list[str]]:
+    def _speak(self, questions: Sequence[str | None], most: int, tasks: Sequence[str]) -> Iterator[list[str]]:
         backbone, dialog = self.model.backbone, self._put(questions)
-        judged = [question is not None and same(question, JUDGEMENT) for question in questions]
+        judged = [task == "judgement" for task in tasks]
         begin = self._judge(dialog, judged) if any(judged) else [""] * len(questions)
-        told = [word == "Yes," or same(q or "", TARGET) for q, word in zip(questions, begin, strict=True)]
+        told = [word == "Yes," or task == "target" for task, word in zip(tasks, begin, strict=True)]
         if self.model.grounded and self.model.spotlight is not None and any(told) and dialog.picture.numel():
             cold = self.evidence.cold(dialog.picture, self.model.spotlight)
             dialog.hide(cold & cold.new_tensor(told)[:, None, None, None])
         ways = self.evidence.ways if self.model.grounded else []
         for row, own in enumerate(ways):
-            if same(questions[row] or "", TRAJECTORY):
+            if tasks[row] == "trajectory":
                 begin[row], dialog.asked[row] = trajectory(Target("", "", (), *own)), False  # nothing is to be added
         if ways and any(judged):
             before = deepcopy(dialog)
@@ -162,6 +167,12 @@ class Conversation:
         leans = self.model.backbone.lean(dialog)
         judge = self.model.judge if self.model.grounded else None
         verdicts = leans if judge is None else judge(self.evidence.peaks, leans)
-        self.leans, self.verdicts = leans, verdicts
+        self.leans, self.verdicts = _updated(self.leans, leans, judged), _updated(self.verdicts, verdicts, judged)
         words = ["Yes," if sure > 0 else "No," for sure in verdicts.tolist()]  # whole words, whatever follows
         return [word if own and judge is not None else "" for own, word in zip(judged, words, strict=True)]
+
+
+def _updated(before: Tensor | None, now: Tensor, rows: Sequence[bool]) -> Tensor:
+    """Numbers of clips [B], of some rows the new ones; NaN of rows that never had any."""
+    kept = torch.full_like(now, float("nan")) if before is None else before
+    return torch.where(torch.tensor(rows, device=now.device), now, kept)

@@ -104,6 +104,12 @@ def same(question: str, other: str) -> bool:
     return other.lower().strip(" ?.!") == question.lower().strip(" ?.!")
 
 
+def task_of(question: str) -> str:
+    """What a question of FLOW asks for, as in `Turn`; "" of any other."""
+    tasks = {JUDGEMENT: "judgement", TARGET: "target", TRAJECTORY: "trajectory", ENVIRONMENT: "environment"}
+    return next((task for known, task in tasks.items() if same(question, known)), "")
+
+
 def follows(question: str, judged: bool | None) -> bool:
     """Whether a question of FLOW makes sense behind a judgement: abnormal, normal, or neither said (None).
 

@@ -15,7 +15,7 @@ import miniatures
 from tvau import world
 from tvau.annotate import make
 from tvau.annotate.consistency import faults
-from tvau.annotate.describe import QUESTIONS, LVLMDescriber, aggregate, isolated
+from tvau.annotate.describe import QUESTIONS, LVLMDescriber, aggregate, isolated, target_mask
 from tvau.annotate.make import Settings, annotate_video, find_targets
 from tvau.annotate.phrases import Description, motion, pointers, trajectory, yes
 from tvau.backbones import Qwen25VL
@@ -86,6 +86,23 @@ def test_categories_and_speeds_come_from_id_maps(tmp_path: Path) -> None:
     statistics = json.loads((tmp_path / "out" / "statistics.json").read_text())
     assert statistics["targets by category"] == {"car": 1}
     assert statistics["judgements"] == {"yes": 2}
+
+
+def test_linked_targets_are_no_objects_of_the_same_number(tmp_path: Path) -> None:
+    """From masks the car is target 1; in the id maps it is object 2, and somebody who stands there is object 1."""
+    layout = open_layout("ubnormal", str(miniatures.ubnormal(tmp_path / "UBnormal")))
+    (name,) = layout.all_names()
+    truth = layout.truth(name)
+    with open_video(layout.video(name)) as video:
+        (car,) = find_targets(layout, truth, name, video, "masks")
+    assert car.id == 1
+    for at, frame in enumerate(car.frames.tolist()):
+        assert target_mask(truth, car, frame).sum() == car.areas[at] == 36
+    part = annotate_video(layout, name, Settings(frames=20, targets="masks"))
+    (dialog,) = part["dialogs"]
+    said = {turn["task"]: turn["answer"] for turn in dialog["turns"]}
+    assert said["motion"] == "It moves right."  # and is not as fast as itself
+    assert said["environment"] == "One person and one car are in the picture."
 
 
 def test_who_was_there_before_does_not_enter() -> None:
@@ -243,7 +260,9 @@ def test_everything_but_the_target_is_blurred() -> None:
     assert shown[:10].std() < picture[:10].std() / 3
 
 
-def test_an_lvlm_describes_through_its_dialog_interface(tmp_path: Path, checkpoint: Path) -> None:
+def test_an_lvlm_describes_through_its_dialog_interface(
+    tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     backbone = Qwen25VL(str(checkpoint), blocks=[1])
     describer = LVLMDescriber(backbone, most=4)
     picture = np.zeros((48, 64, 3), np.uint8)
@@ -256,6 +275,14 @@ def test_an_lvlm_describes_through_its_dialog_interface(tmp_path: Path, checkpoi
           "--look=1", "--size=[32,64]", "--limit=3"])  # fmt: skip
     assert read_dialogs(tmp_path / "out" / "dialogs.jsonl")
     assert lines(tmp_path / "out", "rejected.jsonl")  # random weights say nothing that can be trusted
+    capsys.readouterr()
+    other = tmp_path / "other.yaml"
+    other.write_text(preset.read_text().replace("[1]", "[1], random_weights: 7"))
+    for path, more, before in ((preset, [], 3), (other, [], 0), (other, ["--overwrite"], 0)):
+        main(["annotate", "ucsd_ped2", str(root), str(tmp_path / "out"), "--frames=12", "--describer", str(path),
+              "--look=1", "--size=[32,64]", "--limit=3", *more])  # fmt: skip
+        told = f"{before} of 3 videos were annotated before and stay"
+        assert (told in capsys.readouterr().out) == bool(before)
 
 
 def test_attributes_of_a_file(tmp_path: Path) -> None:

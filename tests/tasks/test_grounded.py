@@ -63,6 +63,29 @@ def test_the_judge_says_the_first_word_and_the_lvlm_goes_on(lvlm: Qwen25VL, tmp_
         assert lvlm.generate(begun, 3, [word] * 2) == answers  # nothing in it names a place
 
 
+def test_a_judgement_is_known_by_its_task_however_it_is_worded(demo: Demo) -> None:
+    """`tvau annotate` words each question in several ways; batches of one and of five score alike."""
+    demo.main("annotate", "ubnormal", "world", "annotated", "--frames=6", "--splits=test")
+    said = [json.loads(line) for line in (demo.folder / "annotated" / "dialogs.jsonl").read_text().splitlines()]
+    worded = {each["question"] for each in said if each["task"] == "judgement"}
+    assert len(worded) > 1
+    demo("fit", "dialog", "--model.heatmap=maps.ckpt", "--trainer.default_root_dir=worded",
+         "--trainer.callbacks=tvau.tasks.LastCheckpoint", "--trainer.callbacks.dirpath=worded")  # fmt: skip
+    results = []
+    for size in (1, 5):
+        demo("test", "dialog", f"--data.batch_size={size}", "--data.dialogs=../annotated/dialogs.jsonl",
+             "--data.test_splits=[test]", "--data.frames=4", "--model.most=3", "--model.bootstrap=0",
+             "--ckpt_path=worded/last.ckpt", "--trainer.default_root_dir=worded")  # fmt: skip
+        results.append(json.loads((demo.folder / "worded" / "test.json").read_text()))
+    own, alone = (results[0][method]["test"]["text"] for method in ("tvau", "map"))
+    assert own["judgement"]["count"] == alone["judgement"]["count"] > 4
+    assert {"yes_no_auc", "yes_logit_auc"} <= own["judgement"].keys()
+    assert own["judgement"]["yes_no_read"] == 1  # an untrained LVLM says neither yes nor no: the judge did
+    one, other = (result["tvau"]["test"]["text"]["judgement"] for result in results)
+    numbers = {name: score for name, score in one.items() if isinstance(score, float)}
+    assert numbers == pytest.approx({name: other[name] for name in numbers}, abs=1e-6)
+
+
 def test_places_are_those_of_the_track_and_the_cache_has_heard_them(
     lvlm: Qwen25VL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

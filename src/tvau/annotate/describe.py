@@ -122,7 +122,7 @@ def target_mask(truth: Truth, trace: Trace, frame: int) -> Mask:
     x0, y0, x1, y1 = np.round(trace.boxes[at]).astype(int)
     box = np.zeros(trace.size, bool)
     box[y0:y1, x0:x1] = True
-    if isinstance(truth, IdMaps):
+    if trace.mapped and isinstance(truth, IdMaps):
         return np.asarray(truth.read([frame], trace.size, trace.size, ids=True)["ids"][0] == trace.id)
     if not truth.pixels:
         return box

@@ -39,6 +39,7 @@ class Settings:
     look: int = 5
     seed: int = 0
     describer: str = "none"
+    lvlm: str = ""  # the describer's weights and the options by which it is read
     attributes: str = ""
     data: str = ""  # which data set, and its folder
     tracks: str = ""
@@ -79,7 +80,9 @@ def annotate_video(
         labels = truth.labels(total)
         traces = find_targets(layout, truth, name, video, settings.targets)
         objects = _all_objects(layout, truth, name, video)
-        traces = [_in_view(trace, objects or ()) for trace in traces]
+        # objects of id maps bear other numbers than targets from masks or tracks
+        same = objects if objects is not None and all(trace.mapped for trace in traces) else traces
+        traces = [_in_view(trace, same) for trace in traces]
         scene = _scene(describer, video) if describer else ""
         said = {}
         for trace in traces:
@@ -105,7 +108,7 @@ def annotate_video(
             reject((first, last), None, "", f"abnormal frames, but no target is visible in {ENOUGH} of them")
             continue
         seen = sorted(seen, key=lambda trace: -int(trace.areas.sum())) if abnormal else []
-        others = [p for o in objects or traces if (p := o.within(first, last))]
+        others = [p for o in same if (p := o.within(first, last))]
         described = []
         for trace in seen:
             category = category_of(trace, known)
@@ -116,7 +119,8 @@ def annotate_video(
                 reject((first, last), trace.id, description.name, fault)
             described.append((Description(category, provenance="category") if wrong else description, trace, ratio))
         random = Random(f"{settings.seed}/{name}/{first}")
-        around = scene or (phrases.surroundings([o.category for o in others]) if objects is not None else "")
+        visible = [o for o in objects or () if o.within(first, last)]
+        around = scene or (phrases.surroundings([o.category for o in visible]) if objects is not None else "")
         turns = _turns(described, around, f"describer {settings.describer}" if scene else "category", random)
         if len({trace.id for _, trace, _ in described}) > 1:
             missing = {trace.id for _, trace, _ in described}

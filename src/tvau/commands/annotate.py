@@ -37,6 +37,7 @@ def annotate(
     seed: int = 0,
     to: Literal["sharegpt", "swift"] | None = None,
     clips: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """Makes dialogs about the targets of a data set. A run that was stopped goes on where it stopped.
 
@@ -61,6 +62,8 @@ def annotate(
         seed: of the phrasings.
         to: also write the dialogs for training elsewhere: sharegpt (LLaMA-Factory) or swift (ms-swift).
         clips: with `to`: write the frames of each dialog as a video of their own, for tools that read whole videos.
+        overwrite: make also those dialogs anew that an earlier run with the same settings made; needed where the
+            data set's own files were corrected since.
     """
     from tvau.annotate.describe import LVLMDescriber
     from tvau.annotate.gather import gather, save
@@ -75,24 +78,28 @@ def annotate(
     layout = open_layout(kind, root, tracks)
     speaker = None if describer == "none" else LVLMDescriber(load_preset(describer), size)
     known: Attributes = read_attributes(Path(attributes)) if attributes else {}
+    by = [list(speaker.backbone.fingerprint), getattr(speaker.backbone, "made", {})] if speaker else []
     settings = Settings(
-        frames, stride, hop, targets, look, seed, speaker.name if speaker else "none",
+        frames, stride, hop, targets, look, seed, speaker.name if speaker else "none", json.dumps(by, default=str),
         Path(attributes).read_text() if attributes else "", f"{kind} {Path(root).resolve()}",
         str(Path(tracks).resolve()) if tracks else "", str(size or ""),
     )  # fmt: skip
     names: dict[str, bool] = {}
     for split in splits or layout.splits:
         names |= layout.names(split)
-    parts = []
+    parts, done = [], 0
     folder = Path(out)
     (folder / ".parts").mkdir(parents=True, exist_ok=True)
     for name in tqdm(spaced(list(names), limit), desc="videos", disable=not sys.stderr.isatty()):
         path = folder / ".parts" / f"{name}.json"
-        part = finished(path, settings)
+        part = None if overwrite else finished(path, settings)
+        done += part is not None
         if part is None:
             part = annotate_video(layout, name, settings, speaker, known.get(name, []))
             save(path, json.dumps({"settings": asdict(settings), **part}))
         parts.append(part)
+    if done:
+        print(f"{done} of {len(parts)} videos were annotated before and stay (see --overwrite).")
     print(gather(folder, parts, balance))
     if to:
         said = (

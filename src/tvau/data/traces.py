@@ -28,6 +28,7 @@ class Trace:
 
     Attributes:
         id: of the object in the id maps or the track file; a number from 1 for linked components.
+        mapped: whether it is an object of id maps, and `id` its number there.
         frames: int64 [N], rising, 0-based; frames in which it is hidden are left out.
         boxes: float64 [N, 4], x0 y0 x1 y1 in pixels, ends exclusive.
         areas: int64 [N], pixels of its mask, or of its box where there is no mask.
@@ -46,6 +47,7 @@ class Trace:
     category: str = ""
     earlier: bool = False
     later: bool = False
+    mapped: bool = False
 
     def within(self, first: int, last: int) -> "Trace | None":
         """The part between two frames (inclusive); None where it is never visible there."""
@@ -197,7 +199,8 @@ def id_traces(maps: IdMaps, size: Size, total: int, categories: Mapping[int, str
             if id and counts[id] >= least:
                 boxes.setdefault(id, {})[frame] = box_of(ids == id)
                 areas.setdefault(id, {})[frame] = int(counts[id])
-    return [make_trace(id, boxes[id], areas[id], size, total, categories.get(id, "person")) for id in sorted(boxes)]
+    made = [make_trace(id, boxes[id], areas[id], size, total, categories.get(id, "person")) for id in sorted(boxes)]
+    return [replace(trace, mapped=True) for trace in made]
 
 
 def relative_speed(trace: Trace, others: Iterable[Trace]) -> float | None:

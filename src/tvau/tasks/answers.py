@@ -1,6 +1,8 @@
 """What is asked and said about clips, put in order for the scores of stage 2."""
 
+from collections import Counter
 from collections.abc import Sequence
+from math import isnan
 
 import torch
 from torch import Tensor
@@ -50,7 +52,13 @@ def sureness(talk: Conversation) -> list[dict[str, float]]:
     if talk.leans is None or talk.verdicts is None:
         return [{} for _ in talk.history]
     pairs = zip(talk.verdicts.tolist(), talk.leans.tolist(), strict=True)
-    return [{"yes_no_auc": verdict, "yes_logit_auc": lean} for verdict, lean in pairs]
+    return [{} if isnan(lean) else {"yes_no_auc": verdict, "yes_logit_auc": lean} for verdict, lean in pairs]
+
+
+def asked_for(turns: Sequence[Turn]) -> list[str]:
+    """The task of each turn, "" of those that point at one of several targets, of which a map knows the main one."""
+    counts = Counter(turn["task"] for turn in turns)
+    return [turn["task"] if counts[turn["task"]] == 1 else "" for turn in turns]
 
 
 def map_answers(turns: Sequence[Turn], verdict: float, way: tuple[str, str, str]) -> list[str]:

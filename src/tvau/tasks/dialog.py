@@ -21,7 +21,7 @@ from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.motion import answer_rows
 from tvau.model import TVAU, Evidence
 from tvau.region_encoder import PARTS, Of, Part, RegionAwareAnomalyEncoder, View
-from tvau.tasks.answers import MAP_TASKS, JudgedClips, by_length, map_answers, sureness, told
+from tvau.tasks.answers import MAP_TASKS, JudgedClips, asked_for, by_length, map_answers, sureness, told
 from tvau.tasks.base import OURS, Task
 from tvau.tasks.checkpoints import (
     completed,
@@ -244,7 +244,8 @@ class DialogTask(Task):
         for part in by_length(batch):
             turns = part["turns"]
             talk = Conversation(self.model, part)
-            talk.ask_all([[turn["question"] for turn in own] for own in turns], self.most)
+            for now, tasks in zip(zip(*turns, strict=True), zip(*map(asked_for, turns), strict=True), strict=True):
+                talk.ask([turn["question"] for turn in now], self.most, tasks)
             answers, seen = [[answer for _, answer in own] for own in talk.history], talk.evidence
             heatmaps = None if seen.maps is None else self.model.enlarge(seen.maps, part)
             if seen.strange is not None:
