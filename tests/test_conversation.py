@@ -14,11 +14,13 @@ import pytest
 import torch
 from rich.console import Console
 from scipy.special import expit, logit
+from torch import Tensor
 
 import tvau
 from serving import http, write_stream
 from tiny import stage_one, store
-from tvau.backbones import Qwen25VL
+from tvau.backbones import Inputs, Qwen25VL
+from tvau.cli import main
 from tvau.commands.chat import Chat
 from tvau.conversation import Model
 from tvau.conversation.focus import focused, target_at
@@ -310,3 +312,19 @@ def test_checkpoints_of_both_stages_name_their_lvlm(checkpoint: Path, tmp_path: 
     with pytest.raises(OptionError, match="speaks no words"):
         talks[0].ask(JUDGE)
     assert isinstance(talks[1].ask(JUDGE), str)
+
+
+class Mirrored(Qwen25VL):
+    """An adapter of somebody's own for a checkpoint that we have one for."""
+
+    def raster(self, hidden: Tensor, inputs: Inputs) -> Tensor:
+        return super().raster(hidden, inputs).flip(-1)
+
+
+def test_a_model_of_an_adapter_of_ones_own_is_not_read_by_ours(checkpoint: Path, tmp_path: Path, street: Path) -> None:
+    lvlm = Mirrored(str(checkpoint), blocks=[1, 2])
+    path = str(stage_one(lvlm, tmp_path / "maps.ckpt"))
+    for read in (lambda: tvau.load(path), lambda: main(["predict", str(street), "--ckpt", path])):
+        with pytest.raises((CheckpointError, SystemExit), match=r"was trained with \S*Mirrored: give"):
+            read()
+    assert tvau.load(path, lvlm).tvau.backbone is lvlm

@@ -77,6 +77,9 @@ class TVAU(nn.Module):
             draw the maps of that part, so that language is learned from maps no better than those of new clips.
         every: the tower looks at every so many-th frame of a clip where nothing is said, and heatmaps lie over all of
             them. Choose it so that things move as far from frame to frame as in the video that the tower learned from.
+
+    Raises:
+        OptionError: `every` is not at least 1.
     """
 
     text: Tensor
@@ -95,6 +98,8 @@ class TVAU(nn.Module):
         every: int = 1,
     ) -> None:
         super().__init__()
+        if every < 1:
+            raise OptionError(f"every {every}: expected that the tower looks at every so many-th frame, 1 for all")
         self.every = every
         self.folds = nn.ModuleList(folds) if folds else None
         self.backbone, self.decoder, self.encoder, self.familiarity = backbone, decoder, encoder, familiarity

@@ -84,6 +84,8 @@ def test_the_tower_may_look_at_every_second_frame(checkpoint: Path, task: Heatma
     close(found, few[:, :1].expand_as(found))  # two frames are one time step of the tower
     store(half, tmp_path / "half.ckpt")
     assert restore(str(tmp_path / "half.ckpt"), half.model.backbone).model.every == 2
+    with pytest.raises(OptionError, match="every 0: expected"):
+        HeatmapTask(half.model.backbone, every=0)
     with pytest.raises(OptionError, match="looks at one of 2 frames"):  # a dialog would give its decoder all of them
         DialogTask(half.model.backbone, str(tmp_path / "half.ckpt"))
 

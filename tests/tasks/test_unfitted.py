@@ -158,13 +158,18 @@ REAL = (
 
 def test_the_same_lines_are_stated_for_a_real_lvlm(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command of the benchmark's page, up to its arguments."""
-    assert f"--set {REAL}" in (root / "docs" / "measure" / "benchmark.md").read_text()
+    page = (root / "docs" / "measure" / "benchmark.md").read_text()
+    last = REAL.replace("7b.yaml", "7b.yaml model.backbone.blocks=[32]")  # where a line reads the last block alone
+    assert f"--set {REAL}" in page
+    assert f"--lines recommended --out runs/ubnormal_tables --set {last}" in page
     folder = root / "configs" / "tables" / "localization"
-    for line in ("ahd", "neighbours", *LINES):
+    for line in ("ahd", "neighbours", *LINES, "recommended"):
         words = [f"--config={folder / name}.yaml" for name in ("base", line)]
+        more = last if line == "recommended" else REAL
         with pytest.raises(SystemExit) as stop, contextlib.chdir(root):
-            main(["test", *words, *(f"--{word}" for word in REAL.split()), "--print_config"])
+            main(["test", *words, *(f"--{word}" for word in more.split()), "--print_config"])
         assert not stop.value.code
         stated = yaml.safe_load(capsys.readouterr().out)
-        assert stated["model"]["init_args"]["backbone"]["init_args"]["blocks"] == [1, 8, 16, 32]
+        blocks = [32] if line == "recommended" else [1, 8, 16, 32]
+        assert stated["model"]["init_args"]["backbone"]["init_args"]["blocks"] == blocks
         assert stated["data"]["init_args"]["root"] == "data/UBnormal"

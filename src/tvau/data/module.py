@@ -222,6 +222,8 @@ class VideoDataModule(lightning.LightningDataModule, ABC):
         super().__init__()
         if batch_size < 1:
             raise OptionError(f"batch_size {batch_size}: expected the number of clips of a batch, at least 1")
+        if num_workers < 0:
+            raise OptionError(f"num_workers {num_workers}: expected a number of processes, 0 for the main one alone")
         self.batch_size, self.num_workers = batch_size, num_workers
         self.shuffle, self.balance, self.seed = shuffle, balance, seed
         self.on_broken: OnBroken = on_broken

@@ -23,7 +23,7 @@ from tvau.files import whole
 from tvau.metrics.boxes import MapRule
 from tvau.metrics.intervals import DRAWS, take_samples
 from tvau.model import Evidence
-from tvau.tasks.checkpoints import CheckpointFiles, check_identity, identity, read_checkpoint, rules_of
+from tvau.tasks.checkpoints import CheckpointFiles, check_identity, identity, named, read_checkpoint, rules_of
 from tvau.tasks.folders import add_figures
 from tvau.tasks.resume import MetricsLogger
 from tvau.tasks.sharded import clip, shard
@@ -196,8 +196,7 @@ class Task(WholeSteps):
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if self.keeps(k)}
         checkpoint["task"], checkpoint["data"] = type(self).__name__, self.data
         backbone = self.model.backbone
-        frozen = getattr(backbone, "frozen", True)
-        checkpoint["backbone"], checkpoint["lvlm"] = identity(backbone), dict(backbone.made) if frozen else {}
+        checkpoint["backbone"], checkpoint["lvlm"] = identity(backbone), named(backbone)
         checkpoint["decoder"] = self.decoder_options
         checkpoint["rules"] = {method: rule.stored() for method, rule in self.rules.items()}
         # under Lightning's own name they would overrule what the command line says, the task itself included

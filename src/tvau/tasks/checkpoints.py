@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from tvau.backbones import VideoLVLM
+from tvau.backbones import FAMILIES, VideoLVLM
 from tvau.errors import CheckpointError
 from tvau.familiarity import Familiarity
 from tvau.files import clear, whole
@@ -62,6 +62,25 @@ def identity(backbone: VideoLVLM) -> dict[str, Any]:
         "name": backbone.name, "hidden_size": backbone.hidden_size, "vision_size": backbone.vision_size,
         "depth": backbone.depth, "blocks": list(backbone.blocks), "fingerprint": list(backbone.fingerprint),
     }  # fmt: skip
+
+
+def named(backbone: VideoLVLM) -> dict[str, Any]:
+    """By what a checkpoint names its LVLM: arguments of `tvau.backbones.load`, and the class where it is not ours."""
+    made = dict(backbone.made) if getattr(backbone, "frozen", True) else {}
+    kind = type(backbone)
+    return made | ({} if kind in FAMILIES else {"adapter": f"{kind.__module__}.{kind.__qualname__}"}) if made else {}
+
+
+def lvlm_of(checkpoint: Mapping[str, Any], what: object) -> dict[str, Any]:
+    """The arguments of `tvau.backbones.load` by which a checkpoint's LVLM is made; empty where it names none.
+
+    Raises:
+        CheckpointError: it was trained with a class of somebody's own, which no file may have imported.
+    """
+    made = dict(checkpoint.get("lvlm") or {})
+    if adapter := made.get("adapter"):
+        raise CheckpointError(f"{what} was trained with {adapter}: give that LVLM's preset by `backbone` (--backbone)")
+    return made
 
 
 def check_identity(checkpoint: dict[str, Any], backbone: VideoLVLM, what: object) -> None:

@@ -11,7 +11,7 @@ from tvau.backbones.preset import load_preset
 from tvau.errors import CheckpointError
 from tvau.shipped import LVLM
 from tvau.tasks.base import Task
-from tvau.tasks.checkpoints import made_of, read_checkpoint
+from tvau.tasks.checkpoints import lvlm_of, made_of, read_checkpoint
 
 
 def content(task: Task) -> dict[str, Any]:
@@ -51,8 +51,7 @@ def restore(path: str, backbone: str | VideoLVLM | None = None) -> Task:
 def _lvlm(stored: Mapping[str, Any], backbone: str | None, path: str) -> VideoLVLM:
     """The LVLM that was asked for, or that a checkpoint names, read at the checkpoint's blocks."""
     blocks = (stored.get("backbone") or {}).get("blocks")
-    made = stored.get("lvlm")
-    if backbone is not None or not made:
+    if backbone is not None or not (made := lvlm_of(stored, path)):
         return load_preset(backbone or LVLM, blocks)
     try:
         signature(load_lvlm).bind(**made)
