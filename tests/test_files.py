@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tvau.errors import OptionError
-from tvau.files import clear, sweep, whole, whole_folder
+from tvau.files import MARK, clear, sweep, whole, whole_folder
 
 
 def test_a_file_that_was_whole_stays_when_writing_it_again_fails(tmp_path: Path) -> None:
@@ -109,3 +109,27 @@ def test_what_a_killed_process_left_of_a_file_is_cleared(tmp_path: Path) -> None
         living.touch()
         clear(path)
         assert listed(tmp_path) == [living.name]
+
+
+def test_what_another_machine_makes_stays(tmp_path: Path) -> None:
+    """Its processes cannot be asked whether they live: the numbers of this machine's say nothing about them."""
+    code = """
+        import os, platform, signal, sys
+        from pathlib import Path
+        from tvau import files
+        platform.node = lambda: "another"
+        folder = Path(sys.argv[1])
+        with files.whole_folder(folder / "v0", None) as made, files.whole(folder / "last.ckpt") as temporary:
+            (made / "scores.csv").touch()
+            temporary.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    code = "\n".join(line[8:] for line in code.splitlines())
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    assert process.wait() == -9
+    (tmp_path / f"{MARK}v1.{process.pid}").mkdir()  # of a tvau whose names did not say by which machine
+    theirs = listed(tmp_path)
+    assert len(theirs) == 4
+    sweep(tmp_path)
+    clear(tmp_path / "last.ckpt")
+    assert listed(tmp_path) == theirs

@@ -1,10 +1,12 @@
 """Files that appear whole or not at all."""
 
 import os
+import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
+from hashlib import sha256
 from pathlib import Path
 
 from tvau.errors import OptionError
@@ -13,7 +15,7 @@ from tvau.errors import OptionError
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, with its ending, that becomes `path` when the block ends without an error."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{maker(os.getpid())}{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -22,10 +24,9 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def clear(path: Path) -> None:
-    """Removes what `whole` left beside `path` where a process was killed; what a living one writes stays."""
+    """Removes what `whole` left beside `path` where a process of this machine was killed; see `sweep`."""
     for left in path.parent.glob(f".{escape(path.stem)}.*{escape(path.suffix)}"):
-        process = left.name.removeprefix(f".{path.stem}.").removesuffix(path.suffix)
-        if process.isdigit() and not _lives(int(process)):
+        if _dead(left.name.removeprefix(f".{path.stem}.").removesuffix(path.suffix)):
             left.unlink(missing_ok=True)
 
 
@@ -52,7 +53,7 @@ def whole_folder(path: Path, known_by: str | None) -> Iterator[Path]:
     """An empty folder beside `path` that takes its place when the block ends without an error; see `replaceable`."""
     path = path.resolve()  # what a link leads to is replaced, not the link
     replaceable(path, known_by)
-    temporary, old = (path.with_name(f"{MARK}{path.name}.{os.getpid()}{end}") for end in ("", ".old"))
+    temporary, old = (path.with_name(f"{MARK}{path.name}.{maker(os.getpid())}{end}") for end in ("", ".old"))
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
@@ -66,10 +67,14 @@ def whole_folder(path: Path, known_by: str | None) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Clears what `whole_folder` left in a folder where a process was killed; what a living one makes stays."""
+    """Clears what `whole_folder` left in a folder where a process of this machine was killed.
+
+    What a living one makes stays, and what comes from another machine or container: whether that is still being made
+    cannot be seen from here.
+    """
     for left in sorted(folder.glob(f"{MARK}*")):
-        name, _, process = left.name.removeprefix(MARK).removesuffix(".old").rpartition(".")
-        if name and process.isdigit() and not _lives(int(process)):
+        name, _, made_by = left.name.removeprefix(MARK).removesuffix(".old").rpartition(".")
+        if name and _dead(made_by):
             if left.suffix == ".old":
                 _put_back(left, folder / name)
             shutil.rmtree(left, ignore_errors=True)
@@ -82,11 +87,23 @@ def _put_back(old: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+def maker(process: int) -> str:
+    """How the names of what a process makes end: its number, behind that of the machine or container it is one of."""
+    known = [platform.node()]
+    with suppress(OSError):  # elsewhere than on Linux the name has to do
+        known += [str(Path("/proc/self/ns/pid").readlink()), Path("/etc/machine-id").read_text()]
+    return f"{sha256(' '.join(known).encode()).hexdigest()[:8]}-{process}"
+
+
+def _dead(made_by: str) -> bool:
+    """Whether that is a process of this machine, see `maker`, that is no more."""
+    process = made_by.rpartition("-")[2]
+    if not process.isdecimal() or made_by != maker(int(process)):
         return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
     except PermissionError:  # somebody else's
         pass
-    return True
+    return False

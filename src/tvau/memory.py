@@ -26,7 +26,8 @@ STEEP = log(1 / USUAL_SCORE - 1)
 CHANGE = 5.0  # weight of how much a token changes beside its normed numbers, which are of size 1
 LEAST_CHANGE = 1e-4
 PEAKS = 1024  # highest levels of windows that are kept
-TAIL = 0.1  # share of the windows, 8 at least, on which the tail is fitted
+TAIL = 0.1  # share of the windows on which the tail is fitted
+LEAST = 8  # windows for that; of fewer nobody can tell how it falls
 CHUNK = 4096  # tokens whose distances are in memory at a time
 PROJECTED = 64  # width of the random projection on which tokens are chosen
 STEPS = 30  # of a bisection
@@ -142,9 +143,10 @@ class Memory(nn.Module):
 def beyond(peaks: Tensor, count: float, share: float) -> Tensor:
     """The level above which this share of `count` values lies, of which `peaks` are the highest, in falling order.
 
-    The highest tenth is taken as an exponential tail: its mean excess over its lowest says how fast it falls.
+    The highest tenth is taken as an exponential tail: its mean excess over its lowest says how fast it falls. Fewer
+    than `LEAST` values are all taken, and a single one is itself the level: neither says anything about a rate.
     """
-    used = min(max(ceil(TAIL * count), 8), len(peaks))
+    used = min(max(ceil(TAIL * count), LEAST), len(peaks))
     start = peaks[used - 1]
     excess = (peaks[:used] - start).sum() / max(used - 1, 1)
     return start + excess * log(max(used / count / share, 1))

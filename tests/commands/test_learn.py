@@ -42,12 +42,43 @@ def test_predict_and_python_take_the_model(demo: Demo) -> None:
         talk.ask("Is there any anomaly in the video?")
 
 
+def test_predict_looks_as_the_model_learned(demo: Demo) -> None:
+    demo.main("learn", "normal", "--out=strided", "--backbone=tiny.yaml", "--bank=64", "--stride=3", *SMALL)
+    demo.main("predict", "normal/v0.mp4", "--ckpt=strided", "--out=as_learned", "--workers=0")
+    demo.main("predict", "normal/v0.mp4", "--ckpt=strided", "--out=as_said", "--stride=2", "--size=source")
+    views = [
+        json.loads((demo.folder / out / "v0" / "made.json").read_text())["view"] for out in ("as_learned", "as_said")
+    ]
+    assert [(view["frames"], view["stride"], view["size"]) for view in views] == [(4, 3, [32, 64]), (4, 2, None)]
+
+
 def test_an_alarm_is_as_rare_as_was_asked(demo: Demo, capsys: pytest.CaptureFixture[str]) -> None:
     demo.main(
         "learn", "normal", "--out=rare", "--backbone=tiny.yaml", "--bank=64", "--false-alarms-per-hour=0.01", *SMALL
     )
     assert "0.01 false alarms an hour (extrapolated)" in capsys.readouterr().out
     assert memory(demo.folder / "rare").memory.alarm > memory(demo.folder / "model").memory.alarm
+
+
+def test_a_rate_is_not_told_of_a_few_windows(demo: Demo, capsys: pytest.CaptureFixture[str]) -> None:
+    demo.main("learn", "normal/v0.mp4", "--out=few", "--backbone=tiny.yaml", "--bank=64", *SMALL)
+    told = capsys.readouterr().out
+    assert "Windows that stayed out: 1. Fewer than 8 allow no extrapolation" in told
+    assert "(extrapolated)" not in told
+    assert memory(demo.folder / "few").memory.windows == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("--false-alarms-per-hour=0", "a number above 0"), ("--false-alarms-per-hour=-1", "a number above 0"),
+        ("--bank=0", "1 or more"), ("--windows=3", "5 or more"), ("--stride=0", "1 or more"),
+        ("--frames=0", "1 or more"),
+    ],
+)  # fmt: skip
+def test_numbers_that_mean_nothing_are_refused_at_the_start(demo: Demo, flag: str, expected: str) -> None:
+    with pytest.raises(SystemExit, match=f"{flag.replace('=', ' ')}: expected {expected}"):
+        demo.main("learn", "nowhere", "--out=none", "--backbone=nowhere.yaml", flag)
 
 
 def test_more_is_learned_beside_what_is_known(demo: Demo) -> None:

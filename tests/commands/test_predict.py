@@ -22,6 +22,7 @@ from tvau.cli import main
 from tvau.commands.predict import translated
 from tvau.errors import OptionError
 from tvau.exports.prediction import read_prediction
+from tvau.files import maker
 from tvau.metrics.boxes import MapRule
 from tvau.shipped import MODEL
 from tvau.tasks import AskedTask, DialogTask
@@ -215,7 +216,7 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(
     if number != signal.SIGKILL:
         assert not list(tmp_path.glob(".tvau.*"))
     else:  # whatever moment it was killed in: what a dead run leaves
-        shutil.copytree(tmp_path / "v0", tmp_path / f".tvau.v5.{run.pid}")
+        shutil.copytree(tmp_path / "v0", tmp_path / f".tvau.v5.{maker(run.pid)}")
     demo.main("predict", "videos", *SMALL, "--out", str(tmp_path))
     assert not list(tmp_path.glob(".tvau.*"))
     assert contents(tmp_path) == contents(whole)

@@ -149,6 +149,17 @@ def test_a_detector_that_looks_at_some_frames_only_is_told(files: Files, capsys:
     assert "only" not in printed(files.boxes("--num-frames=60"), capsys)[1]
 
 
+def test_what_a_killed_predict_left_is_no_video(
+    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = tmp_path / "predictions"
+    for name in ("a", "b", "c", ".tvau.c.12345", "east/.tvau.d.12345"):
+        (made / name).mkdir(parents=True)
+        (made / name / "detections.txt").write_text("0,0,0,9,9,0.5\n")
+    args = ["score", f"--tracks={files.tracks}", f"--detections={made}", f"--labels={files.labels}"]
+    assert printed(args, capsys)[0]["region"]["detections"] == 3
+
+
 def test_what_predict_leaves_is_read(files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = tmp_path / "predictions"
     for name in "abc":

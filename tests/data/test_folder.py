@@ -49,6 +49,16 @@ def test_every_window_in_order(tmp_path: Path, video: Write, frame_folder: Write
     assert "mask" not in found[0]
 
 
+def test_every_video_has_a_name_of_its_own(tmp_path: Path, video: Write) -> None:
+    for name in ("a.mp4", "a.avi", "a.mp4.avi", "b.mp4"):
+        video(tmp_path / name, frames=8)
+    found = find_videos(tmp_path)
+    assert {name: path.name for name, path in found.items()} == {
+        "a.avi": "a.avi", "a.mp4": "a.mp4", "a.mp4.avi": "a.mp4.avi", "b": "b.mp4",
+    }  # fmt: skip
+    assert [batch["name"] for batch in batches(tmp_path, batch_size=1)] == [[name] for name in found]
+
+
 def test_one_video_or_one_frame_folder(tmp_path: Path, video: Write, frame_folder: Write) -> None:
     path = video(tmp_path / "videos" / "b.mp4", frames=8)
     assert [batch["name"] for batch in batches(path)] == [["b"]]

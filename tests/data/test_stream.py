@@ -4,16 +4,20 @@ import os
 import sys
 import threading
 import time
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import av
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 
 from serving import http, joined, rtsp, write_stream
 from tvau.data.clock import Clock
 from tvau.data.stream import Shot, Stream, fitting, open_stream
+from tvau.data.video import open_video
 from tvau.errors import DataError
 
 SIZE = (32, 64)
@@ -55,6 +59,32 @@ def test_a_file_is_sampled_by_time(camera: Path) -> None:
     assert not stream.live
     assert (stream.came, stream.dropped, stream.damaged) == (50, 0, 0)
     assert said == [f"{camera}: it ended, after 50 frames"]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "steps"),
+    [("b.avi", "libx264", [1]), ("varies.wmv", "wmv2", [1, 5]), ("raw.h264", "libx264", [1])],
+)
+def test_a_file_without_times_of_showing_has_those_of_a_prediction(
+    tmp_path: Path, name: str, codec: str, steps: list[int]
+) -> None:
+    path, at = tmp_path / name, 0
+    with av.open(str(path), "w") as container:
+        stream = cast(VideoStream, container.add_stream(codec, rate=25))
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 25)
+        stream.codec_context.options = {"bf": "3"} if codec == "libx264" else {}
+        for number in range(30):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 16 + 5 * number, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = at, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+            at += steps[number % len(steps)]
+        container.mux(stream.encode())
+    _, shots, _ = taken(path)
+    with open_video(path) as video:
+        seconds = [video.seconds[shot.number] for shot in shots]
+        assert [shot.seconds for shot in shots] == pytest.approx(seconds, abs=0.002)
+        assert video.seconds[-1] - shots[-1].seconds < 0.2
 
 
 def test_http_and_a_connection_that_breaks_off(camera: Path) -> None:

@@ -1,12 +1,14 @@
 """What is exported, read back by the tools' own readers where they are installed."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tvau.cli import main
 from tvau.data.video import open_video
@@ -17,7 +19,7 @@ from tvau.metrics.boxes import MapRule
 from tvau.types import Turn
 from tvau.viz.predictions import Evidence, write_prediction
 from tvau.viz.told import Dialog
-from writers import write_video
+from writers import write_frames, write_video
 
 FRAMES, SIZE = 24, (48, 64)  # of the videos
 MAPS = (24, 32)
@@ -69,6 +71,13 @@ def test_predictions_are_read_with_targets(folder: Path) -> None:
     np.testing.assert_allclose(one.targets()[1][4], [4, 4, 8, 15, 23, 0.9], atol=1e-6)
     assert len(read_prediction(folder / "predictions" / "one", least=0.1).targets()) == 3
     assert read_predictions(folder / "predictions" / "two")[0].name == "two"
+
+
+def test_what_a_killed_predict_left_is_not_exported(tmp_path: Path) -> None:
+    predict(tmp_path, "one")
+    shutil.copytree(tmp_path / "predictions" / "one", tmp_path / "predictions" / ".tvau.one.12345")
+    out = export(tmp_path, "mot", tmp_path / "mot")
+    assert [path.name for path in out.iterdir()] == ["one.txt"]
 
 
 def test_coco_is_read_by_pycocotools(folder: Path, tmp_path: Path) -> None:
@@ -214,6 +223,34 @@ def test_videos_of_one_name_have_clips_of_their_own(tmp_path: Path) -> None:
     write_conversations(said, "swift", tmp_path / "said.jsonl", clips=True)
     named = [json.loads(line)["videos"][0] for line in (tmp_path / "said.jsonl").read_text().splitlines()]
     assert len({*named}) == 2
+
+
+def test_clips_of_a_frame_folder_run_as_it_was_predicted(tmp_path: Path) -> None:
+    source = write_frames(tmp_path / "walk", range(0, 200, 20), (48, 64), "{:03d}.png")
+    out = tmp_path / "predictions" / "walk"
+    turns = [Turn(task="", question=ASKED, answer="Yes.")]
+
+    def clip(fps: float) -> Path:
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        seen = Evidence(np.arange(10), np.full(10, 0.9), None)
+        write_prediction(out, source, [{"frames": [2, 7], "turns": turns}], seen, fps)
+        (out / "made.json").write_text(json.dumps({"source": {"path": str(source)}}))
+        line = json.loads(export(tmp_path, "swift", tmp_path / "said.jsonl", "--clips").read_text())
+        return Path(line["videos"][0])
+
+    def level(path: Path) -> float:
+        with open_video(path) as video:
+            return float(video.read([0]).float().mean())
+
+    for fps in (5.0, 10.0):  # one of another rate is not taken for it
+        with open_video(clip(fps)) as video:
+            assert video.seconds.tolist() == pytest.approx(np.arange(6) / fps, abs=1e-3)
+    kept = clip(10)
+    assert level(kept) == pytest.approx(40, abs=3)
+    assert clip(10) == kept
+    Image.fromarray(np.full((48, 64), 200, np.uint8)).save(source / "040.png")  # replaced where it lies
+    assert level(clip(10)) == pytest.approx(200, abs=3)
 
 
 def test_what_was_not_exported_is_not_replaced(folder: Path, tmp_path: Path) -> None:

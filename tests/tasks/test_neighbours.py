@@ -12,6 +12,7 @@ from miniatures import ucsd
 from tiny import FRAMES, PRESET, SIZE, close, video
 from tvau.backbones import Qwen25VL
 from tvau.cli import main
+from tvau.data import VideoFolder
 from tvau.data.module import Clip, ClipDataset
 from tvau.errors import DataError
 from tvau.metrics.boxes import MapRule, boxes
@@ -20,6 +21,7 @@ from tvau.tasks import NeighbourTask
 from tvau.tasks.base import OURS
 from tvau.tasks.neighbours import NEIGHBOURS, parted, quiet
 from tvau.types import Sample
+from writers import write_video
 
 
 class Scenes(ClipDataset):
@@ -54,9 +56,24 @@ def test_a_fifth_stays_out_by_video_or_else_by_time(videos: int, clips: int, own
     assert [len(part) for part in few] == [4, 1]
 
 
+@pytest.mark.parametrize(("frames", "hop"), [(34, None), (40, None), (44, 3)])
+def test_what_stays_out_shares_no_frame_with_the_bank(tmp_path: Path, frames: int, hop: int | None) -> None:
+    """The last window of a video is shifted back, and windows may overlap."""
+    for name in ("a", "b"):
+        write_video(tmp_path / f"{name}.mp4", frames=frames)
+    own, held = parted(VideoFolder(str(tmp_path), 8, hop=hop).split("training"), 1000)
+    seen = {(clip.name, frame) for clip in own.clips for frame in clip.frames}
+    assert seen.isdisjoint((clip.name, frame) for clip in held.clips for frame in clip.frames)
+    assert {clip.name for clip in own.clips} == {clip.name for clip in held.clips} == {"a", "b"}
+
+
 def test_normal_video_has_to_be_there() -> None:
     with pytest.raises(DataError, match="4 normal clips of 1 videos"):
         parted(Scenes(1, 4), 100)
+    overlapping = Scenes(1, 5)
+    overlapping.clips = [replace(clip, frames=range(FRAMES)) for clip in overlapping.clips]
+    with pytest.raises(DataError, match=r"5 normal clips of 1 videos.* shares no frame"):
+        parted(overlapping, 100)
 
 
 def test_boxes_begin_where_normal_maps_show_one_region_a_frame() -> None:

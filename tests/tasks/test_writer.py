@@ -6,12 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tiny import Demo, stage_one, store
 from tvau.backbones import Qwen25VL
 from tvau.data.video import open_video
 from tvau.errors import DataError
+from tvau.exports import read_prediction
 from tvau.tasks import DialogTask, HeatmapTask
 from tvau.types import Batch
 from writers import write_frames, write_video
@@ -115,8 +118,8 @@ def test_a_video_goes_on_in_its_middle(demo: Demo, tmp_path: Path, monkeypatch: 
         looked.append(int(batch["frames"][0, 0]))
         return step(self, batch, index, dataloader_idx)
 
-    def run(out: str, *more: str) -> None:
-        demo("predict", "predict", *words(tmp_path / out, "--data.batch_size=1", *more, videos="videos/v2.mp4"))
+    def run(out: str, videos: str = "videos/v2.mp4") -> None:
+        demo("predict", "predict", *words(tmp_path / out, "--data.batch_size=1", videos=videos))
 
     run("whole")
     monkeypatch.setattr(DialogTask, "predict_step", watched)
@@ -125,10 +128,26 @@ def test_a_video_goes_on_in_its_middle(demo: Demo, tmp_path: Path, monkeypatch: 
     assert [path.name for path in (tmp_path / "parts").iterdir() if path.is_dir()] == [".v2.windows"]
     with (tmp_path / "parts" / ".v2.windows" / "windows.jsonl").open("a") as file:
         file.write('{"look": [0')  # whatever moment it was killed in
-    run("parts")
+    run("parts", str(demo.folder / "videos" / "v2.mp4"))  # as if typed in another folder
     assert looked == [24]  # the last of three windows
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
     assert not (tmp_path / "parts" / ".v2.windows").exists()
+
+
+def test_a_video_is_the_same_however_its_path_is_typed(
+    demo: Demo, whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spellings = ["videos/v2.mp4", str(demo.folder / "videos" / "v2.mp4"), "world/../videos/v2.mp4"]
+    shutil.copytree(whole / "v2", tmp_path / "v2")
+    for spelling in spellings:
+        demo("predict", "predict", *words(tmp_path, videos=spelling))
+        assert "1 of 1 videos were done before" in capfd.readouterr().out
+    assert Path(read_prediction(tmp_path / "v2").video) == demo.folder / "videos" / "v2.mp4"
+    made = tmp_path / "v2" / "made.json"  # as earlier versions wrote it
+    content = json.loads(made.read_text())
+    made.write_text(json.dumps({**content, "source": {**content["source"], "path": spellings[0]}}))
+    demo("predict", "predict", *words(tmp_path, videos=spellings[1]))
+    assert "1 of 1 videos were done before" in capfd.readouterr().out
 
 
 def test_a_prediction_looks_as_its_checkpoint_was_trained(demo: Demo, checkpoint: Path, tmp_path: Path) -> None:
@@ -143,6 +162,19 @@ def test_frames_that_results_would_replace_stay(demo: Demo, tmp_path: Path) -> N
     with pytest.raises(SystemExit, match="cam1 holds other files, which would be lost"):
         demo("predict", "predict", *words(tmp_path, videos=str(tmp_path)))
     assert len(list((tmp_path / "cam1").glob("*.png"))) == 16
+
+
+def test_frames_that_were_replaced_are_looked_at_again(
+    demo: Demo, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    frames = write_frames(tmp_path / "cam" / "walk", range(16), (32, 64), "{:03d}.png")
+    run = partial(demo, "predict", "predict", *words(tmp_path / "out", videos=str(tmp_path / "cam")))
+    run()
+    run()
+    assert "1 of 1 videos were done before" in capfd.readouterr().out
+    Image.fromarray(np.full((32, 64), 200, np.uint8)).save(frames / "007.png")
+    run()
+    assert "done before" not in capfd.readouterr().out
 
 
 def test_results_of_another_video_of_one_name_stay(demo: Demo, tmp_path: Path) -> None:
@@ -161,7 +193,8 @@ def test_results_of_another_video_of_one_name_stay(demo: Demo, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("option", "said"),
-    [("--data.batch_size=0", "batch_size 0: expected"), ("--data.limit=0", "limit 0, fps 25: expected"),
+    [("--data.batch_size=0", "batch_size 0: expected"), ("--data.num_workers=-1", "num_workers -1: expected"),
+     ("--data.limit=0", "limit 0, fps 25: expected"),
      ("--data.fps=0", "fps 0: expected")],
 )  # fmt: skip
 def test_numbers_that_mean_nothing_are_named(demo: Demo, tmp_path: Path, option: str, said: str) -> None:

@@ -1,7 +1,6 @@
 """All videos' dialogs as one file, balanced, with what was kept out and the statistics beside it."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from tvau.data.dialogs import Dialog, DialogTurn, read_dialogs, write_dialogs
 from tvau.data.module import spaced
+from tvau.files import whole
 
 
 def gather(folder: Path, parts: Sequence[dict[str, Any]], balance: bool = True) -> str:
@@ -88,6 +88,5 @@ def summary(numbers: dict[str, Any], folder: Path) -> str:
 
 def save(path: Path, text: str) -> None:
     """Writes a file whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
+    with whole(path) as draft:
+        draft.write_text(text, encoding="utf-8")

@@ -34,18 +34,19 @@ def learn(
 
     Args:
         videos: normal video files, frame folders, or folders that hold either.
-        out: folder for the model, which predict, chat and watch take by --ckpt, and Python by tvau.load.
+        out: folder for the model, which predict, chat and watch take by --ckpt, and Python by tvau.load. It knows its
+            stride, frames and size, and predict looks at video in the same way.
         add: a model that was learned before: the video is learned beside what it knows. Its own LVLM, frames, stride,
             size, bank and block are used.
         backbone: the LVLM: a preset of backbones/, a checkpoint folder, or a hub id.
         false_alarms_per_hour: of normal video; 0.01 is one in a hundred hours. The video that stayed out may be shorter
-            than that: then the rate is extrapolated, and the output says so.
+            than that: then the rate is extrapolated, and the output says so; also where it is too short even for that.
         stride: look at every Nth frame.
         frames: of a window.
         size: height and width to which frames are made small; "source": not.
         fps: frames a second of frame folders, which do not say it.
         bank: tokens that are remembered.
-        windows: most windows that are looked at, evenly spaced over the video.
+        windows: most windows that are looked at, evenly spaced over the video; 5 at least.
         block: of the tower, from 1; null: the last that the LVLM's preset reads.
         batch_size: windows at a time.
         on_broken: what a video does that cannot be read: end the run, or be named and left out.
@@ -56,11 +57,19 @@ def learn(
 
     from tvau.backbones.preset import load_preset
     from tvau.data import VideoFolder
+    from tvau.memory import LEAST
     from tvau.tasks import NeighbourTask
     from tvau.tasks.base import described
     from tvau.tasks.folders import write_model
+    from tvau.tasks.neighbours import HELD
     from tvau.tasks.pretrained import content, restore
 
+    if not false_alarms_per_hour > 0:
+        raise OptionError(f"--false-alarms-per-hour {false_alarms_per_hour:g}: expected a number above 0")
+    numbers = {"bank": (bank, 1), "windows": (windows, HELD), "stride": (stride, 1), "frames": (frames, 1)}
+    for name, (given, least) in numbers.items():
+        if given < least:
+            raise OptionError(f"--{name} {given}: expected {least} or more")
     seed_everything(seed, verbose=False)
     if add is None:
         blocks = None if block is None else [block]
@@ -77,9 +86,13 @@ def learn(
     task.data = described(data)
     task.to("cuda" if torch.cuda.is_available() else "cpu").learn(data.split("training"), batch_size)
     write_model(content(task), Path(out))
-    hours = float(task.memory.seconds) / 3600
-    told = "extrapolated" if false_alarms_per_hour * hours < 1 else "measured"
-    print(
-        f"{hours:.3g} h of normal video stayed out. A score of 0.5 is where it would give {false_alarms_per_hour:g} "
-        f"false alarms an hour ({told}).\n{out}: tvau predict new.mp4 --ckpt {out}"
-    )
+    hours, held = float(task.memory.seconds) / 3600, int(task.memory.windows)
+    if held < LEAST:
+        means = (
+            f"Windows that stayed out: {held}. Fewer than {LEAST} allow no extrapolation: how many false alarms an "
+            "hour a score of 0.5 gives is unknown. Give more video."
+        )
+    else:
+        told = "extrapolated" if false_alarms_per_hour * hours < 1 else "measured"
+        means = f"A score of 0.5 is where it would give {false_alarms_per_hour:g} false alarms an hour ({told})."
+    print(f"{hours:.3g} h of normal video stayed out. {means}\n{out}: tvau predict new.mp4 --ckpt {out}")

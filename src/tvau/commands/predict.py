@@ -79,6 +79,8 @@ def predict(*words: str) -> Any:
       --batch-size N           windows at a time (4)
       --workers N              processes that read video (1)
 
+    A model that tvau learn made brings the stride, frames and size of its learning, where none are given here.
+
     Lightning's flags work too (--trainer.devices 2, --trainer.precision bf16-mixed), and --help-all lists them.
     --config FILE replaces the settings behind all this, those of configs/synthetic/predict.yaml.
     """
@@ -123,7 +125,10 @@ def translated(words: Sequence[str]) -> list[str]:
 
 
 def _choose_model(flags: dict[str, Any]) -> None:
-    """The model that comes with tvau where none is named, or the bare LVLM; the task of a checkpoint and its LVLM."""
+    """The model that comes with tvau where none is named, or the bare LVLM; the task of a checkpoint and its LVLM.
+
+    A memory of normal video is asked with the view that it learned: in any other all is unlike what it knows.
+    """
     if "--ckpt_path" not in flags:
         if {"--backbone", "--model.backbone"} & {*flags}:
             if {"--abnormal", "--normal"} & {*flags}:
@@ -136,16 +141,20 @@ def _choose_model(flags: dict[str, Any]) -> None:
         flags["--ckpt_path"] = found(MODEL)
     path = flags["--ckpt_path"]
     if Path(path).exists():
-        from tvau.tasks.checkpoints import read_checkpoint
+        from tvau.tasks.checkpoints import lvlm_of, read_checkpoint
 
         stored = read_checkpoint(path)
-        if (made := stored.get("lvlm")) and not {"--backbone", "--model.backbone"} & {*flags}:
+        if not {"--backbone", "--model.backbone"} & {*flags} and (made := lvlm_of(stored, path)):
             made = {**made, "blocks": stored["backbone"]["blocks"]}
             flags["--model.backbone"] = json.dumps({"class_path": "tvau.backbones.load", "init_args": made})
         if "heatmap" not in stored.get("options", {}):
             if asked := {"--questions", "--model.most"} & {*flags}:
                 raise OptionError(f"{path} speaks no words: leave {min(asked)} out")
             flags["--model"] = f"tvau.tasks.{stored.get('task') or 'HeatmapTask'}"
+        view = (stored.get("data") or {}) if stored.get("task") == "NeighbourTask" else {}
+        for name in ("stride", "frames", "size"):
+            if name in view and not {f"--data.{name}", f"--data.init_args.{name}"} & {*flags}:
+                flags[f"--data.{name}"] = json.dumps(view[name])
 
 
 def _size(text: str) -> str:

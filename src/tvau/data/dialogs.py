@@ -9,13 +9,13 @@ dialog, in the order of the file.
 """
 
 import json
-import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from sys import intern
 
 from tvau.errors import DataError, shown
+from tvau.files import whole
 from tvau.types import Turn
 
 _KEYS = ("video", "frames", "target", "task", "question", "answer", "provenance")
@@ -93,9 +93,8 @@ def write_dialogs(path: Path, dialogs: Iterable[Dialog]) -> None:
         for dialog in dialogs
         for turn in dialog.turns
     ]
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    draft.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-    draft.replace(path)
+    with whole(path) as draft:
+        draft.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
 
 
 def _parse(line: bytes) -> tuple[tuple[str, int, int], DialogTurn]:

@@ -197,7 +197,11 @@ def _is_truth(entry: Path, stems: set[str]) -> bool:
 
 
 def _named(videos: Sequence[Path]) -> dict[str, Path]:
-    """Videos by stem, or by file name where two share a stem (a.mp4 and a.avi)."""
+    """Videos by stem, or by file name where that would name another too (a.mp4 and a.avi; a.mp4.avi beside them)."""
     stems = [video.stem if video.is_file() else video.name for video in videos]
-    named = {video.name if stems.count(stem) > 1 else stem: video for video, stem in zip(videos, stems, strict=True)}
+    files = {video.name for video in videos}
+    named = {
+        video.name if stems.count(stem) > 1 or stem in files else stem: video
+        for video, stem in zip(videos, stems, strict=True)
+    }
     return dict(sorted(named.items()))

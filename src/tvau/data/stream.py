@@ -28,7 +28,7 @@ from av.video.stream import VideoStream
 
 from tvau.data.clock import Clock
 from tvau.data.images import Image, Size, expect_pixels
-from tvau.data.index import STILL, moving, names
+from tvau.data.index import STILL, TIMED, moving, names
 from tvau.data.upright import Upright
 from tvau.data.video import FOLDER_FPS
 from tvau.errors import DataError
@@ -245,6 +245,7 @@ class Stream:
     def _read(self, container: InputContainer, stream: VideoStream) -> str:
         """Reads to the end of a connection; returns why it ended."""
         why = "it ended"
+        shown = self.live or names(container) & TIMED  # stamps say when frames are shown
         try:
             for packet in container.demux(stream):
                 if self._stopped:
@@ -257,6 +258,8 @@ class Stream:
                     self.damaged += 1
                     continue
                 for frame in frames:
+                    if not shown:  # an avi knows only when to decode, which is as far apart; see `Index.times`
+                        frame.pts = frame.dts
                     self._take(frame, float(stream.average_rate or FOLDER_FPS))
         except (av.FFmpegError, OSError) as error:
             why = self._said(error)

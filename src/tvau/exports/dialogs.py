@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tvau.data.state import state
 from tvau.data.video import open_video
 from tvau.errors import OptionError
 from tvau.exports.prediction import Prediction, save
@@ -23,6 +24,7 @@ class Conversation(NamedTuple):
     first: int  # frame, 0-based
     last: int  # frame, inclusive
     turns: Sequence[Turn]
+    fps: float | None = None  # frames a second of a folder of frames; None: as `write_conversations` is told
 
 
 def sharegpt(said: Conversation) -> dict[str, Any]:
@@ -75,15 +77,15 @@ def write_conversations(
     lines = []
     for each in said:
         if each.turns:
-            named = _cut(each, out.with_suffix(""), fps) if clips else each
+            named = _cut(each, out.with_suffix(""), each.fps or fps) if clips else each
             lines.append(json.dumps(FORMS[form](named), ensure_ascii=False) + "\n")
     return save(out, "".join(lines))
 
 
 def _cut(said: Conversation, folder: Path, fps: float | None) -> Conversation:
-    """A conversation about a clip that is written into a folder; one of the same video that stands there stays."""
+    """A conversation about a clip that is written into a folder; one of the same video and rate stays."""
     source = Path(said.video).absolute()  # videos of several folders may bear one name
-    whose = hashlib.sha256(f"{source} {source.stat().st_mtime_ns}".encode()).hexdigest()[:8]
+    whose = hashlib.sha256(f"{source} {state(source)} {fps}".encode()).hexdigest()[:8]
     path = folder / f"{source.stem}_{whose}_{said.first:06d}_{said.last:06d}.mp4"
     count = said.last - said.first + 1
     if not path.exists():
@@ -100,7 +102,7 @@ def _spoken(predictions: Sequence[Prediction]) -> Iterable[Conversation]:
     for each in predictions:
         for window in each.windows:
             first, last = window["frames"]
-            yield Conversation(each.video, first, last, window["turns"])
+            yield Conversation(each.video, first, last, window["turns"], each.fps)
 
 
 def to_sharegpt(predictions: Sequence[Prediction], out: Path, clips: bool = False) -> list[Path]:

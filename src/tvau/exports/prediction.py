@@ -25,7 +25,7 @@ class Prediction:
     Attributes:
         folder: that `tvau predict` wrote.
         name: of the folder.
-        video: the file or frame folder that was looked at, as it was given; its name alone where that is not known.
+        video: the path of the file or frame folder that was looked at; its name alone where that is not known.
         size: (height, width), pixels.
         seconds: [N] when each frame of the video is shown.
         scores: [N] in [0, 1]; empty where the model gives none.
@@ -65,7 +65,7 @@ def read_predictions(folder: str | Path, least: float | None = None) -> list[Pre
         DataError: there is none, or files that do not belong together.
     """
     folder = Path(folder)
-    found = [folder] if _is_prediction(folder) else sorted(filter(_is_prediction, folder.glob("*/")))
+    found = [folder] if _is_prediction(folder) else sorted(filter(_is_prediction, folder.glob("[!.]*/")))
     if not found:
         raise DataError(f"{folder}: no results of `tvau predict` (folders with summary.json and dialog.json).")
     return [read_prediction(each, least) for each in found]

@@ -22,7 +22,7 @@ WHOLE = ""  # the name under which one array of the frames of all videos stands
 
 
 def video_files(folder: Path, endings: Sequence[str] = ENDINGS, inside: str = "") -> dict[str, Path]:
-    """The files of a folder by the name of their video, sorted; a readme or license is passed over.
+    """The files of a folder by the name of their video, sorted; what is hidden, a readme or license is passed over.
 
     Args:
         folder: with a file a video or, as `tvau predict` leaves it, a folder a video.
@@ -42,7 +42,12 @@ def video_files(folder: Path, endings: Sequence[str] = ENDINGS, inside: str = ""
             raise DataError(f"{path} and {found[path.stem].name} are both files of the video {path.stem}; keep one.")
         found[path.stem] = path
     if not found and inside:
-        found = {path.parent.relative_to(folder).as_posix(): path for path in sorted(folder.glob(f"*/**/{inside}"))}
+        paths = {path.relative_to(folder): path for path in sorted(folder.glob(f"*/**/{inside}"))}
+        found = {
+            name.parent.as_posix(): path
+            for name, path in paths.items()
+            if not any(part.startswith(".") for part in name.parts)  # results in the making, see `whole_folder`
+        }
     if not found:
         more = f", nor a folder a video with {inside} in it" if inside else ""
         raise DataError(f"{folder}: no file a video in there ({', '.join(endings)}){more}.")

@@ -22,7 +22,7 @@ MADE, MAPS, WINDOWS = "made.json", "maps", "windows.jsonl"
 
 def looked(folder: Path, made: dict[str, Any]) -> int:
     """How many windows of a video lie there that were made by the same model and options."""
-    return len(_lines(folder)) if read(folder / MADE) == made else 0
+    return len(_lines(folder)) if made_of(folder) == made else 0
 
 
 class Kept:
@@ -79,12 +79,20 @@ class Kept:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def read(path: Path) -> Any:
-    """The content of a JSON file; None where there is none."""
+def made_of(folder: Path) -> Any:
+    """What the `made.json` of a folder says; None where there is none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        made = json.loads((folder / MADE).read_text(encoding="utf-8"))
+        made["source"]["path"] = located(Path(made["source"]["path"]))  # earlier versions wrote it as it was typed
+        return made
+    except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def located(path: Path) -> str:
+    """Where a video is, however its path was typed. A link to it keeps its name, which often is all that names it."""
+    path = path.absolute()
+    return str(path.parent.resolve() / path.name)
 
 
 def _lines(folder: Path) -> list[bytes]:

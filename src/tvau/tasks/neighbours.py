@@ -134,6 +134,7 @@ def parted(clips: ClipDataset, most: int) -> tuple[ClipDataset, ClipDataset]:
     """The normal clips, at most so many: for the bank, and those that stay out of it.
 
     Every fifth video stays out, in an order without meaning; where there are fewer than five, the last fifth of each.
+    No clip for the bank shares a frame with one that stays out.
 
     Raises:
         DataError: too few.
@@ -146,12 +147,13 @@ def parted(clips: ClipDataset, most: int) -> tuple[ClipDataset, ClipDataset]:
     else:
         each = [[clip for clip in normal if clip.name == name] for name in videos]
         held = [clip for own in each for clip in own[len(own) - len(own) // HELD :]]
-    kept = {id(clip) for clip in held}
-    own = [clip for clip in normal if id(clip) not in kept]
-    if not held:
+    apart = {(clip.name, frame) for clip in held for frame in clip.frames}  # the last window is shifted back
+    own = [clip for clip in normal if apart.isdisjoint((clip.name, frame) for frame in clip.frames)]
+    if not held or not own:
         raise DataError(
             f"{len(normal)} normal clips of {len(videos)} videos: a fifth of the videos, or of each, has to stay "
-            f"out of the memory to say what is usual. Give {HELD} videos, or one of {HELD} clips."
+            f"out of the memory to say what is usual, and shares no frame with the rest. Give {HELD} videos, or one "
+            f"of {HELD} clips that do not overlap."
         )
     return part(clips, spaced(own, most - most // HELD)), part(clips, spaced(held, most // HELD))
 

@@ -20,13 +20,14 @@ from tqdm import tqdm
 
 from tvau import __version__
 from tvau.data.module import VideoDataModule
+from tvau.data.state import state
 from tvau.data.video import Video
 from tvau.errors import DataError, OptionError
 from tvau.files import replaceable, sweep, whole_folder
 from tvau.metrics.files import SUMMARY
 from tvau.tasks.base import OURS, Task
 from tvau.tasks.checkpoints import identity
-from tvau.tasks.kept import MADE, Kept, looked, read
+from tvau.tasks.kept import MADE, Kept, located, looked, made_of
 from tvau.tasks.maps import pictures
 from tvau.types import Batch
 from tvau.viz.overlay import Image
@@ -90,12 +91,11 @@ class PredictionWriter(Callback):
 
     def _windows_of(self, data: VideoDataModule, name: str) -> int:
         """See `_before`; of a video that is not done the last batch is looked at again, since its end writes it."""
-        before, now = read(self.folder / name / MADE), self._made(data, name)
-        source = before.get("source", {}) if isinstance(before, dict) else {}
-        if another(source, now["source"]):
+        before, now = made_of(self.folder / name), self._made(data, name)
+        if before and another(before["source"], now["source"]):
             raise OptionError(
-                f"{self.folder / name} holds the results of another video, {source['path']}: give another folder "
-                "(--out), or --overwrite"
+                f"{self.folder / name} holds the results of another video, {before['source']['path']}: give another "
+                "folder (--out), or --overwrite"
             )
         if before == now:
             shutil.rmtree(self._begun(name), ignore_errors=True)  # of a process that was stopped right behind its end
@@ -109,11 +109,11 @@ class PredictionWriter(Callback):
     def _made(self, data: VideoDataModule, name: str, windows: int | None = None) -> dict[str, Any]:
         """By what the results of a video are made, of all its windows where `windows` says no other number."""
         source = cast(Any, data).paths[name]
-        state = source.stat()
+        size, modified = state(source)
         of = self.windows[name]
         return {
             **self.by, "windows": of if windows is None else windows, "of": of,
-            "source": {"path": str(source), "bytes": state.st_size, "modified": state.st_mtime},
+            "source": {"path": located(source), "bytes": size, "modified": modified},
         }  # fmt: skip
 
     def on_predict_batch_end(
@@ -168,9 +168,7 @@ class PredictionWriter(Callback):
 
 def another(before: dict[str, Any], now: dict[str, Any]) -> bool:
     """Whether results are of another video than now, and not of one that was moved or has changed where it lies."""
-    if "path" not in before or all(before.get(key) == now[key] for key in ("bytes", "modified")):
-        return False
-    return Path(before["path"]).absolute() != Path(now["path"]).absolute()
+    return before["path"] != now["path"] and any(before.get(key) != now[key] for key in ("bytes", "modified"))
 
 
 def shown(trainer: Trainer, name: str) -> Callable[[Video], Iterable[Image]]:
