@@ -87,7 +87,7 @@ def page(model: Model, videos: Sequence[Path] = (), stride: int = 1, kept: Path 
             with gr.Column(scale=2):
                 topic = gr.Markdown(elem_id="topic")
                 chat = gr.Chatbot(label="Conversation", height=560, elem_id="chat", buttons=["copy_all"])
-                sent = gr.State("")
+                sent = gr.Textbox(visible=False)
                 question = gr.Textbox(placeholder="Ask about the video", show_label=False, elem_id="question")
                 with gr.Row():
                     usual = [gr.Button(each, size="sm") for each in FLOW]
@@ -159,9 +159,9 @@ def page(model: Model, videos: Sequence[Path] = (), stride: int = 1, kept: Path 
                 yield said, where
 
         picture.select(point, [session, frame], [chat, topic])
-        # who asks waits for the answer: what is typed meanwhile would be lost
-        waits = question.submit(lambda asked: (asked, gr.Textbox("", interactive=False)), question, [sent, question])
-        waits.then(answer, [session, sent], chat).then(lambda: gr.Textbox(interactive=True), None, question)
+        # the box is emptied in the browser, at once: what is typed during an answer stays, and is asked behind it
+        asking = question.submit(None, question, [sent, question], js="asked => [asked, '']")
+        asking.then(answer, [session, sent], chat, trigger_mode="multiple")
         for button, asked in zip(usual, FLOW, strict=True):
             button.click(answer, [session, gr.State(asked)], chat)
 
