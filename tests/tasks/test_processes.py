@@ -41,7 +41,7 @@ def test_baselines_learn_the_same_in_every_process(demo: Demo, name: str) -> Non
                   "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", *parallel)  # fmt: skip
         found.append(numbers(json.loads((folder / "test.json").read_text())))
     assert any(path.endswith("/test/frame/micro_auc") for path in found[0])
-    assert found[1] == pytest.approx(found[0], abs=1e-6)
+    assert found[1] == pytest.approx(found[0], rel=1e-6, abs=1e-6)
 
 
 def numbers(value: Any, path: str = "") -> dict[str, float]:
