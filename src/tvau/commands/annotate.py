@@ -78,7 +78,7 @@ def annotate(
     layout = open_layout(kind, root, tracks)
     speaker = None if describer == "none" else LVLMDescriber(load_preset(describer), size)
     known: Attributes = read_attributes(Path(attributes)) if attributes else {}
-    by = [list(speaker.backbone.fingerprint), getattr(speaker.backbone, "made", {})] if speaker else []
+    by = [list(speaker.backbone.fingerprint), speaker.backbone.made] if speaker else []
     settings = Settings(
         frames, stride, hop, targets, look, seed, speaker.name if speaker else "none", json.dumps(by, default=str),
         Path(attributes).read_text() if attributes else "", f"{kind} {Path(root).resolve()}",

@@ -154,7 +154,7 @@ def _corners(path: NDArray[np.float64]) -> Iterable[tuple[NDArray[np.float64], N
 
 def make_trace(
     id: int, boxes: Mapping[int, tuple[float, float, float, float]], areas: Mapping[int, int] | None, size: Size,
-    total: int, category: str = "",
+    total: int, category: str = "", mapped: bool = False,
 ) -> Trace:  # fmt: skip
     """A trace of boxes by frame; without `areas` those of the boxes."""
     frames = sorted(boxes)
@@ -164,7 +164,7 @@ def make_trace(
         if areas is None
         else np.array([areas[t] for t in frames], np.int64)
     )
-    return Trace(id, np.array(frames, np.int64), table, sizes, size, total, category)
+    return Trace(id, np.array(frames, np.int64), table, sizes, size, total, category, mapped=mapped)
 
 
 def box_traces(tracks: Iterable[BoxTrack], size: Size, total: int) -> list[Trace]:
@@ -199,8 +199,10 @@ def id_traces(maps: IdMaps, size: Size, total: int, categories: Mapping[int, str
             if id and counts[id] >= least:
                 boxes.setdefault(id, {})[frame] = box_of(ids == id)
                 areas.setdefault(id, {})[frame] = int(counts[id])
-    made = [make_trace(id, boxes[id], areas[id], size, total, categories.get(id, "person")) for id in sorted(boxes)]
-    return [replace(trace, mapped=True) for trace in made]
+    return [
+        make_trace(id, boxes[id], areas[id], size, total, categories.get(id, "person"), mapped=True)
+        for id in sorted(boxes)
+    ]
 
 
 def relative_speed(trace: Trace, others: Iterable[Trace]) -> float | None:

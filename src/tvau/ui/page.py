@@ -99,10 +99,10 @@ def page(model: Model, videos: Sequence[Path] = (), stride: int = 1, kept: Path 
             progress: gr.Progress = gr.Progress(track_tqdm=True),  # noqa: B008
         ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
             """Looks at a video in place of the one before; an error is said where the status stands."""
-            if source is None or (before and before.path == Path(choices.get(source, source))):  # Gradio may ask twice
+            path = None if source is None else Path(choices.get(source, source))
+            if path is None or (before is not None and before.path == path):  # Gradio may ask twice
                 yield (gr.skip(),) * 10
                 return
-            path = Path(choices.get(source, source))
             if before is not None:
                 before.close()
             gone = gr.DownloadButton(visible=False), gr.Video(None, visible=False)  # they are of the video before
