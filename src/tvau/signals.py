@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
+from tvau.errors import TvauError
+
 CAUGHT = [number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
 PATIENCE = 60.0  # seconds for a child to save what it has, before it is killed
 
@@ -33,7 +35,8 @@ def _stop(number: int, _: FrameType | None) -> NoReturn:
 def stoppable() -> Iterator[None]:
     """Inside, SIGTERM and SIGHUP raise `Stopped`; they and Ctrl-C leave as SystemExit with status 128 + signal.
 
-    A signal that is ignored stays so (nohup). Outside the main thread nothing changes.
+    So does an error that only the interruption caused; one that tells why nothing could be saved (TvauError, OSError)
+    is raised as it is. A signal that is ignored stays so (nohup). Outside the main thread nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -44,8 +47,8 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, _stop)
     try:
         yield
-    except (KeyboardInterrupt, SystemExit) as end:
-        if (cause := _interruption(end)) is None:
+    except BaseException as end:
+        if (cause := _interruption(end)) is None or isinstance(end, (TvauError, OSError)):
             raise
         number = getattr(cause, "number", signal.SIGINT)
         print(f"tvau: stopped by {signal.Signals(number).name}", file=sys.stderr)
@@ -91,7 +94,7 @@ def finishing(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def _interruption(error: BaseException | None) -> KeyboardInterrupt | None:
-    """The KeyboardInterrupt behind an error: Lightning answers it with `sys.exit(1)`."""
+    """The KeyboardInterrupt behind an error: Lightning answers it with `sys.exit(1)`, a lock of tqdm's at times so too."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tqdm import tqdm
+
+from tvau.errors import DataError
+from tvau.signals import stoppable
 
 TRAINING = """
 import os, signal, sys, time
@@ -126,3 +130,26 @@ def test_a_stopped_table_leaves_no_training_that_another_deletes(
     assert "is in the hands of another process" in second.stderr
     assert (run / "half").is_file()
     os.kill(training, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interruption_of_which_a_library_makes_another_error_ends_a_command_like_any(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """tqdm, interrupted on its way to its lock, lets go of a lock that it does not have."""
+    assert tqdm.get_lock()
+    monkeypatch.setattr(tqdm, "get_lock", lambda: signal.raise_signal(number))
+    tqdm._lock = None if not hasattr(tqdm, "_lock") else tqdm._lock
+    with pytest.raises(SystemExit) as end, stoppable():
+        tqdm.write("a line")
+    assert isinstance(end.value.__cause__, RuntimeError)
+    assert end.value.code == 128 + number
+    assert f"stopped by {number.name}" in capsys.readouterr().err
+
+
+def test_what_could_not_be_saved_after_an_interruption_is_told() -> None:
+    with pytest.raises(DataError, match="no space"), stoppable():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            raise DataError("no space")
