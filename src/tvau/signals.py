@@ -94,7 +94,7 @@ def finishing(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def _interruption(error: BaseException | None) -> KeyboardInterrupt | None:
-    """The KeyboardInterrupt behind an error: Lightning answers it with `sys.exit(1)`, a lock of tqdm's at times so too."""
+    """The KeyboardInterrupt behind an error: Lightning answers it with `sys.exit(1)`, tqdm's lock with RuntimeError."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error

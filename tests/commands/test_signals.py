@@ -148,8 +148,11 @@ def test_an_interruption_of_which_a_library_makes_another_error_ends_a_command_l
 
 
 def test_what_could_not_be_saved_after_an_interruption_is_told() -> None:
-    with pytest.raises(DataError, match="no space"), stoppable():
+    def fit() -> None:
         try:
             signal.raise_signal(signal.SIGTERM)
         finally:
             raise DataError("no space")
+
+    with pytest.raises(DataError, match="no space"), stoppable():
+        fit()

@@ -17,6 +17,7 @@ from tvau.errors import DataError
 from tvau.world import (
     BENCHMARK,
     KINDS,
+    MORE,
     PRETRAINING,
     SCENES,
     SETS,
@@ -315,6 +316,24 @@ def test_validation_has_the_kinds_of_the_training_and_nothing_of_a_test(splits: 
     for name in set(splits) - {validation, apart}:
         assert not scenes[name] & (scenes[validation] | scenes[apart])
         assert not kinds[name] & kinds[apart]
+
+
+def test_more_to_train_with_changes_no_video_of_the_benchmark(record: list[Job], tmp_path: Path) -> None:
+    made = jobs({name: split.videos for name, split in MORE.items()}, 0, SIZE, 32, 5.0, MORE)
+    assert made[: len(record)] == record
+    more = made[len(record) :]
+    assert len(more) == 784
+    assert {job.kind for job in more} - {None} == set(kinds_of("train"))
+    assert {job.scene for job in more} == set(SCENES["train"])
+    seeds = sorted((job.scene, job.seed) for job in made)
+    assert all(one != other or second - first >= TRIES for (one, first), (other, second) in pairwise(seeds))
+    write(tmp_path, {"training": 2, "validation": 2, "more": 2}, 0, SIZE, frames=8, progress=False, splits=MORE)
+    world = json.loads((tmp_path / "world.json").read_text())["videos"]
+    module = UBnormal(root=str(tmp_path), frames=8, size=SIZE, num_workers=0)
+    module.setup("fit")
+    trained = {clip.name for clip in module.splits["training"].clips}
+    assert trained == {name for name, video in world.items() if video["split"] in ("training", "more")}
+    assert len(trained) == 4
 
 
 def test_every_split_of_the_benchmark_can_be_read(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from tvau.world.kinds import ACTIVITIES, KINDS, NORMAL, PRETRAINING, Kind, kinds
 from tvau.world.plan import Plan, abnormal, plan
 from tvau.world.render import Clip, render
 from tvau.world.scenes import SCENES, ZONES, Scene, scene, scene_for_pretraining
-from tvau.world.splits import BENCHMARK, SETS, SPLITS, Split, jobs
+from tvau.world.splits import BENCHMARK, MORE, SETS, SPLITS, Split, jobs
 from tvau.world.write import write
 
 __all__ = [
-    "ACTIVITIES", "BENCHMARK", "KINDS", "NORMAL", "PRETRAINING", "SCENES", "SETS", "SPLITS", "ZONES", "Actor", "Clip",
-    "Kind", "Plan", "Scene", "Split", "abnormal", "jobs", "kinds_of", "plan", "render", "scene",
+    "ACTIVITIES", "BENCHMARK", "KINDS", "MORE", "NORMAL", "PRETRAINING", "SCENES", "SETS", "SPLITS", "ZONES", "Actor",
+    "Clip", "Kind", "Plan", "Scene", "Split", "abnormal", "jobs", "kinds_of", "plan", "render", "scene",
     "scene_for_pretraining", "surroundings", "targets", "write",
 ]  # fmt: skip

@@ -195,12 +195,11 @@ def _index(root: Path, todo: Iterable[Job], seed: int, splits: Mapping[str, Spli
     todo = list(todo)
     parts = {job.video: _part(root, job) or {} for job in todo}
     (root / "scripts").mkdir(exist_ok=True)
-    for name, split in splits.items():
-        for group in GROUPS:
-            names = [job.video for job in todo if job.split == name and (job.kind is not None) == (group == "abnormal")]
-            _save(
-                root / "scripts" / f"{group}_{split.title}_video_names.txt", "".join(f"{n}\n" for n in names).encode()
-            )
+    lists: dict[str, list[str]] = {f"{group}_{split.title}": [] for split in splits.values() for group in GROUPS}
+    for job in todo:
+        lists[f"{'abnormal' if job.kind else 'normal'}_{splits[job.split].title}"].append(job.video)
+    for name, listed in lists.items():
+        _save(root / "scripts" / f"{name}_video_names.txt", "".join(f"{video}\n" for video in listed).encode())
     names_of = {video: part["names"] for video, part in parts.items()}
     _save(root / "scripts" / "object_names_per_video.json", json.dumps(names_of, indent=1).encode())
     lines = [json.dumps(turn) for part in parts.values() for turn in part["dialogs"]]
