@@ -122,6 +122,8 @@ def test_case_and_spaces_do_not_change_slots(target: Target) -> None:
         ("", {}), (language.NORMAL, {}), ("gibberish, of no kind", {}),
         ("A motorcyclist is riding.", {"class": "motorcyclist", "action": "riding"}),  # and no cyclist
         ("It moves up left.", {"direction": "up left"}),
+        ("It starts at the center and moves up.", {"start": "center", "direction": "up"}),  # no end is named
+        ("It ends at the center.", {"end": "center"}),
         ("A red car and a blue truck.", {"class": "car", "body": "red"}),  # the first mention counts
     ],
 )  # fmt: skip

@@ -39,6 +39,10 @@ def settled(made: RegionAwareAnomalyEncoder, steps: int = 4) -> RegionAwareAnoma
     return made
 
 
+def test_a_clip_of_one_time_step_has_no_prompts() -> None:
+    assert encoder()(maps()[:, :1]).shape == (B, encoder().prompts(1), D) == (B, 0, D)
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_prompts_are_as_many_as_equation_13_says(view: View) -> None:
     made = encoder(view)

@@ -179,7 +179,7 @@ _PATTERNS = {
     "trousers": rf"\b{_COLOUR} trousers\b",
     "body": rf"\b{_COLOUR} (?:{'|'.join(NOUNS)})\b",
     "action": rf"\b({'|'.join(sorted(ACTIONS, key=len, reverse=True))})\b",
-    "start": rf"\b(?:from|starts at|stays at|at) the {_CELL}\b",
+    "start": rf"(?<!\bends )\b(?:from|at) the {_CELL}\b",
     "end": rf"\b(?:to|ends at) the {_CELL}\b",
     "direction": r"\bmoves ((?:up|down) (?:left|right)|up|down|left|right)\b",
 }
@@ -194,7 +194,7 @@ def slots(sentence: str) -> dict[str, str]:
     """
     text = " ".join(sentence.lower().split())
     found = {slot: match[1] for slot, pattern in _PATTERNS.items() if (match := re.search(pattern, text))}
-    if "start" in found and "end" not in found and re.search(r"\b(?:stays )?at the\b", text):
+    if "start" in found and "end" not in found and re.search(rf"(?<!\bstarts )\bat the {_CELL}\b", text):
         found["end"] = found["start"]
         if "stays at" in text:
             found["direction"] = "stays"

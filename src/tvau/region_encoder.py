@@ -225,7 +225,8 @@ class RegionAwareAnomalyEncoder(nn.Module):
             prompt.append(self.region(grid).unflatten(0, (-1, REGIONS**2)) + self.place)  # eq. 11, [B(T'-1), 9, D]
         if self.overall is not None:
             prompt.append(self.overall(features.mean((2, 3)))[:, None])  # eq. 12, [B(T'-1), 1, D]
-        return torch.cat(prompt, 1).reshape(batch, steps * self.each, -1)
+        of_each = torch.cat(prompt, 1)
+        return of_each.reshape(batch, steps * self.each, of_each.shape[2])  # a clip of one time step has none
 
 
 def pooled(maps: Tensor, tokens: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from tvau.cli import main
 from tvau.commands.compare import experiment, latex
 from tvau.metrics.boxes import MapRule
+from tvau.metrics.intervals import of_videos
 from tvau.viz.predictions import Evidence, write_prediction
 from tvau.viz.report import Table
 from writers import write_video
@@ -349,16 +350,20 @@ def test_methods_are_set_against_one_draw_by_draw(tmp_path: Path, capsys: pytest
             run(folder, 0.6 + shift)
             own: dict[str, Any] = {"tvau/test_seen/frame/micro_auc": draws + shift + seed / 100}
             own["tvau/test_seen/text/heatmap/yes_no"] = draws  # against each method's own map: nothing to compare
+            own["videos/test_seen"] = of_videos(["a", "b"][:: 1 - 2 * seed])  # in any order
             np.savez(folder / "samples.npz", **own)
     words = ["compare", *map(str, sorted(tmp_path.iterdir())), "--against"]
     main([*words, "tvau (other)"])
     text = capsys.readouterr().out
     assert cells(text, "p-values against tvau (other)") == [
-        "### p-values against tvau (other) (paired bootstrap over videos)"
+        "### p-values against tvau (other) (paired bootstrap over videos; -: not scored on the same ones)"
     ]
     assert cells(text, "frame micro_auc") == ["test_seen", "frame micro_auc", "0.010"]
     assert "text heatmap" not in text
     assert "the methods are tvau (mine), tvau (other)" in failure([*words, "else"])
+    np.savez(folder / "samples.npz", **(own | {"videos/test_seen": of_videos(["a", "c"])}))  # as many others
+    main([*words, "tvau (other)"])
+    assert "frame micro_auc" not in capsys.readouterr().out
     (tmp_path / "other_1" / "samples.npz").unlink()
     assert "runs without samples.npz" in failure([*words, "tvau (other)"])
 

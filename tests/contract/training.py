@@ -78,12 +78,14 @@ class Training(Checks):
         inputs = self.ask(fresh)
         other = copy.deepcopy(lvlm)
         with torch.no_grad():
+            words, _ = fresh.encode_text(["a person running"])
             before = fresh(inputs, fresh.encode(inputs))
             for model in (fresh, other):
                 model.add_lora(4, 8)
             for weights in (p for p in fresh.parameters() if p.requires_grad):
                 weights.normal_()
             other.load_state_dict({k: v for k, v in fresh.state_dict().items() if "lora_" in k}, strict=False)
+            assert torch.equal(fresh.encode_text(["a person running"])[0], words)  # as the decoder knows them
             after = fresh(inputs, fresh.encode(inputs))
             assert torch.equal(after, other(inputs, other.encode(inputs)))
         assert not torch.equal(before, after)

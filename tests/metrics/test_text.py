@@ -129,6 +129,15 @@ def test_a_repeated_clip_counts_once_and_merged_states_equal_one() -> None:
     assert whole.compute()["trajectory"]["count"] == 3
 
 
+def test_two_turns_of_a_clip_that_are_worded_alike_are_two_and_a_clip_seen_again_is_none() -> None:
+    metric = TextScores()
+    for sure in (0.5, 0.5 + 1e-7):  # the second time in another batch
+        metric.update(["target"] * 2, ["A red car.", "A red car."], ["A red car."] * 2, ["a:0"] * 2)
+        metric.update(["judgement"], ["Yes."], ["Yes."], ["a:0"], [{"yes_no_auc": sure}])
+    found = metric.compute()
+    assert (found["target"]["count"], found["judgement"]["count"]) == (2, 1)
+
+
 def test_lists_of_different_lengths_are_refused() -> None:
     with pytest.raises(DataError, match="2 tasks, 1 answers"):
         TextScores().update(["a", "b"], ["x"], ["y", "z"])

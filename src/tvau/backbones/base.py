@@ -126,7 +126,7 @@ class VideoLVLM(nn.Module, ABC):
 
     @abstractmethod
     def encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """The text encoder E_t of eq. 2: token features [N, L, D] and their mask [N, L]."""
+        """The text encoder E_t of eq. 2, frozen: token features [N, L, D], LoRA or not, and their mask [N, L]."""
 
     @abstractmethod
     def forward(self, inputs: Inputs, vision: VisionPass, prompts: Tensor | None = None) -> Tensor:

@@ -7,7 +7,8 @@ How they read prompts and answer is `speaking.py`, what a text becomes `tokens.p
 import platform
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import prod
 from typing import Any, ClassVar
 
@@ -257,8 +258,22 @@ class HuggingFaceLVLM(Speaker):
     def encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         language = self.lm.get_decoder()
         tokens = self.tokens.tokenizer(list(texts), padding=True, return_tensors="pt").to(language.device)
-        hidden = language(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
+        with self._untuned():
+            hidden = language(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
         return hidden.last_hidden_state, tokens["attention_mask"]
+
+    @contextmanager
+    def _untuned(self) -> Iterator[None]:
+        """Inside, the language model is without LoRA, as the decoder of stage 1 knows its words."""
+        language = self.lm.get_decoder()
+        tuned = language._hf_peft_config_loaded
+        if tuned:
+            language.disable_adapters()
+        try:
+            yield
+        finally:
+            if tuned:
+                language.enable_adapters()
 
     # ---- what is trained ----
 

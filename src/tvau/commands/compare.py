@@ -54,12 +54,15 @@ def compare(runs: list[str], format: Literal["markdown", "latex"] = "markdown", 
 
 
 def of_method(samples: Draws, method: str) -> Draws:
-    """What a run drew for one of its methods, by split, part and score."""
-    return {key.removeprefix(f"{method}/"): own for key, own in samples.items() if key.startswith(f"{method}/")}
+    """What a run drew for one of its methods, by split, part and score, and its `VIDEOS`."""
+    from tvau.metrics.intervals import VIDEOS
+
+    own = {key.removeprefix(f"{method}/"): draws for key, draws in samples.items() if key.startswith(f"{method}/")}
+    return own and own | {key: videos for key, videos in samples.items() if key.startswith(f"{VIDEOS}/")}
 
 
 def p_values(draws: Mapping[str, Sequence[Draws]], against: str) -> Table:
-    """The table of p-values of all methods against one, a row a figure; see `paired`.
+    """The table of p-values of all methods against one, a row a figure, "-" on other videos; see `paired`.
 
     Args:
         draws: of each method those of its runs.
@@ -68,7 +71,7 @@ def p_values(draws: Mapping[str, Sequence[Draws]], against: str) -> Table:
     Raises:
         DataError: another one, or one that was not resampled.
     """
-    from tvau.metrics.intervals import paired
+    from tvau.metrics.intervals import VIDEOS, paired
 
     if not draws.get(against) or not all(draws[against]):
         named = "has runs without samples.npz: test them with --model.bootstrap=1000" if against in draws else "unknown"
@@ -77,17 +80,22 @@ def p_values(draws: Mapping[str, Sequence[Draws]], against: str) -> Table:
     rows = []
     for key, first in draws[against][0].items():
         split, *path = key.split("/")
+        if split == VIDEOS:
+            continue
         if path[:2] == ["text", "heatmap"]:  # its truth is each method's own map, so no two have the same videos
             continue
         cells = []
         for name in others:
             own, theirs = ([run.get(key) for run in draws[method]] for method in (name, against))
             fit = all(values is not None and len(values) == len(first) for values in (*own, *theirs))
+            fit &= len({int(run.get(f"{VIDEOS}/{split}", 0)) for of in (name, against) for run in draws[of]}) == 1
             cells.append(number(paired(np.stack(own), np.stack(theirs)) if fit else None))  # type: ignore[arg-type]
         if set(cells) != {"-"}:
             rows.append((split, " ".join(path), *cells))
     return Table(
-        f"p-values against {against} (paired bootstrap over videos)", ("split", "figure", *others), tuple(rows)
+        f"p-values against {against} (paired bootstrap over videos; -: not scored on the same ones)",
+        ("split", "figure", *others),
+        tuple(rows),
     )
 
 

@@ -159,9 +159,9 @@ def averaged(plan: Plan, splits: Mapping[str, Any]) -> dict[str, Any]:
 def compared(plan: Plan, out: Path, splits: Mapping[str, Any]) -> dict[str, Any]:
     """How likely the distance of each figure from that of the row `against` is by chance: {split: {row: {column: p}}}.
 
-    Left out are figures that were not resampled (`bootstrap: 0`), or that only one of both rows has.
+    Left out are figures that were not resampled (`bootstrap: 0`), that only one of both rows has, or of other videos.
     """
-    from tvau.metrics.intervals import paired, read_samples, together  # here: it takes seconds
+    from tvau.metrics.intervals import VIDEOS, paired, read_samples, together  # here: it takes seconds
 
     draws = {path: read_samples(path) for path in out.glob("*/*") if path.is_dir()}
 
@@ -172,6 +172,11 @@ def compared(plan: Plan, out: Path, splits: Mapping[str, Any]) -> dict[str, Any]
         complete = [len(own) for own in found] == [len(own) for own in parts]
         return np.stack([together(own) for own in found]) if found and complete else None
 
+    def videos(figure: Mapping[str, Any]) -> set[tuple[str, int]]:
+        parts = [part for value in figure["values"] for part in value.get("of", [value])]
+        known = [(part["key"][1], draws[Path(part["file"]).parent]) for part in parts]
+        return {(split, int(own.get(f"{VIDEOS}/{split}", 0))) for split, own in known}
+
     def one(value: Mapping[str, Any]) -> NDArray[np.floating] | None:
         return draws[Path(value["file"]).parent].get("/".join(k for k in value["key"] if k != "slots"))
 
@@ -181,7 +186,9 @@ def compared(plan: Plan, out: Path, splits: Mapping[str, Any]) -> dict[str, Any]
             theirs = drawn(rows.get(plan.against, {}).get(column))
             for name, own in rows.items():
                 ours = None if name == plan.against else drawn(own.get(column))
-                if ours is not None and theirs is not None and ours.shape[1] == theirs.shape[1]:
+                if ours is None or theirs is None or ours.shape[1] != theirs.shape[1]:
+                    continue
+                if videos(own[column]) == videos(rows[plan.against][column]):
                     p_values.setdefault(split, {}).setdefault(name, {})[column] = paired(ours, theirs)
     return p_values
 

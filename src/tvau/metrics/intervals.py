@@ -5,10 +5,11 @@ two methods that were tested on the same videos were resampled on the same ones,
 kept beside the scores (`samples`), and the difference of two methods is judged without either of them (`paired`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from tvau.errors import DataError
 
 SAMPLES = 1000  # of a test
 DRAWS = "samples.npz"  # in a run's folder: the draws behind its test.json
+VIDEOS = "videos"  # of which each split drew, by `VIDEOS/split`: draws of other videos are no pairs
 Score = Callable[[NDArray[np.float64]], Mapping[str, float]]  # weights [videos] -> scores by name
 
 
@@ -63,8 +65,15 @@ def take_samples(results: Any, path: Sequence[str] = ()) -> dict[str, list[float
     return taken
 
 
+def of_videos(names: Iterable[str]) -> NDArray[np.uint32]:
+    """A number that stands for these videos, whatever their order."""
+    return np.array(crc32("\n".join(sorted(set(names))).encode()), np.uint32)
+
+
 def read_samples(run: Path) -> dict[str, NDArray[np.float32]]:
     """The draws behind the test of a run's folder, by the keys of `take_samples`; {} where it was not resampled.
+
+    With them, by VIDEOS and the split, `of_videos`; not in the files of version 0.3.0 and before.
 
     Raises:
         DataError: the file is none of `tvau test`.

@@ -218,8 +218,8 @@ class TextScores(RowMetric):
             tasks: task of each answer, as in `Turn`.
             answers: what the model said.
             references: what is right; answers without a reference ("") are passed over.
-            clips: optional, the clip of each answer ("name:first frame-last frame"). With it, the same answer to the
-                same task of the same clip counts once, however often a distributed sampler repeats the clip.
+            clips: optional, the clip of each answer ("name:first frame-last frame"); all answers of a clip come in one
+                call. With it they count once, however often a distributed sampler repeats the clip.
             sure: optional, see `text_scores`.
 
         Raises:
@@ -231,7 +231,9 @@ class TextScores(RowMetric):
             raise DataError(f"{given}{'' if clips is None else f', {len(clips)} clips'}; expected as many of each.")
         named = [None] * len(tasks) if clips is None else clips
         known = [sorted(own.items()) for own in sure or [{}] * len(tasks)]
-        rows = zip(named, tasks, answers, references, known, strict=True)
+        pairs = list(zip(named, tasks, strict=True))
+        turns = [pairs[:at].count(pair) for at, pair in enumerate(pairs)]  # which of a clip's answers to this task
+        rows = zip(named, tasks, answers, references, known, turns, strict=True)
         text = "".join(json.dumps(row) + "\n" for row in rows if row[3])
         if text:
             self.lines.append(torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8).to(self.device))
@@ -239,11 +241,11 @@ class TextScores(RowMetric):
     def compute(self) -> dict[str, dict[str, Any]]:
         """{task: scores} as `text_scores` gives them, tasks in order of their names."""
         lines = [json.loads(line) for line in self.all_rows("lines").numpy().tobytes().splitlines()]
-        rows = [(*line[:4], tuple(map(tuple, line[4]))) for line in lines]
-        once = list(dict.fromkeys(row for row in rows if row[0] is not None)) + [r for r in rows if r[0] is None]
+        # the same order in every layout of processes, and of a clip that was repeated the same answers
+        lines.sort(key=lambda line: (line[1:], line[0] or ""))
+        once = {(at if line[0] is None else -1, line[0], line[1], line[5]): line for at, line in enumerate(lines)}
         by_task: dict[str, list[tuple[str, str, str, dict[str, float]]]] = defaultdict(list)
-        # the same order in every layout of processes
-        for at, (clip, task, answer, reference, sure) in enumerate(sorted(once, key=lambda r: (r[1:], r[0] or ""))):
+        for at, (clip, task, answer, reference, sure, _) in enumerate(once.values()):
             by_task[task].append((answer, reference, str(at) if clip is None else clip.rsplit(":", 1)[0], dict(sure)))
         result = {}
         for task, told in by_task.items():

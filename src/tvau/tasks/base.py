@@ -21,7 +21,7 @@ from tvau.data.order import mixed, place
 from tvau.errors import CheckpointError, OptionError
 from tvau.files import whole
 from tvau.metrics.boxes import MapRule
-from tvau.metrics.intervals import DRAWS, take_samples
+from tvau.metrics.intervals import DRAWS, VIDEOS, of_videos, take_samples
 from tvau.model import Evidence
 from tvau.tasks.checkpoints import CheckpointFiles, check_identity, identity, named, read_checkpoint, rules_of
 from tvau.tasks.folders import add_figures
@@ -251,6 +251,8 @@ class Task(WholeSteps):
                 temporary.write_text(json.dumps(content, indent=indent))
         with whole(self.folder / DRAWS) as temporary:
             arrays: dict[str, Any] = {key: np.array(own, np.float32) for key, own in samples.items()}
+            for split in set(self.split_names) & set(self.splits):
+                arrays[f"{VIDEOS}/{split}"] = of_videos(clip.name for clip in self.splits[split].clips)
             np.savez_compressed(temporary, **arrays)
         if (tested := getattr(self.trainer, "ckpt_path", None)) and Path(tested).exists():
             add_figures(self.folder / "model", read_checkpoint(tested), results)
