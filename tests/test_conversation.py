@@ -26,6 +26,7 @@ from tvau.conversation import Model
 from tvau.conversation.focus import focused, target_at
 from tvau.dialog import converse
 from tvau.errors import CheckpointError, DataError, OptionError
+from tvau.exports import read_prediction
 from tvau.heatmap_decoder import Maps
 from tvau.tasks import DialogTask
 from tvau.tasks.base import OURS
@@ -177,6 +178,7 @@ def test_what_is_saved_holds_what_was_said(model: Model, street: Path, tmp_path:
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["windows"] == len(talk._windows)
     assert list(summary["said"]) == [JUDGE]
+    assert summary["path"] == read_prediction(folder).video == str(street)  # which exports name
     assert isinstance(talk.show(), PIL.Image.Image)
     part = talk.about(talk.events[0])
     last = part.at(5, 5, part.window[0])

@@ -111,6 +111,12 @@ def test_the_clock_goes_on_whatever_that_of_the_source_does() -> None:
     assert clock.tell(None, 1060.1, 25, live=False) == pytest.approx(60.04)
 
 
+def test_the_clock_of_a_file_is_believed_but_where_it_goes_back() -> None:
+    clock = Clock()
+    told = [clock.tell(stamp, 0.0, 25, live=False) for stamp in (7.0, 7.04, 3607.0, 3607.04, 0.0)]
+    assert told == pytest.approx([0, 0.04, 3600, 3600.04, 3600.08])
+
+
 def test_rtsp(camera: Path) -> None:
     with rtsp(camera) as address:
         _, shots, _ = taken(address)

@@ -16,7 +16,7 @@ from tvau.data import video as video_module
 from tvau.data import videofile
 from tvau.data.video import Reader, open_video
 from tvau.errors import DataError
-from writers import write_video
+from writers import write_frames, write_video
 
 Write = Callable[..., Path]
 
@@ -201,6 +201,12 @@ def test_pictures_too_large_to_decode_are_refused_before(
 def test_missing_path(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nothing\.mp4: no such file or folder"):
         open_video(tmp_path / "nothing.mp4")
+
+
+def test_a_picture_that_is_a_line_is_none(tmp_path: Path) -> None:
+    write_frames(tmp_path / "line", [0, 1], size=(1, 32))
+    with pytest.raises(DataError, match="line: pictures of 32x1; expected 2x2 pixels or more"):
+        open_video(tmp_path / "line")
 
 
 @pytest.mark.parametrize("content", [b"", b"these are words, no video"])

@@ -101,6 +101,15 @@ def test_coco_is_read_by_pycocotools(folder: Path, tmp_path: Path) -> None:
     assert evaluation.stats[0] == pytest.approx(1)  # against itself
 
 
+def test_coco_names_the_files_of_a_frame_folder(folder: Path, tmp_path: Path) -> None:
+    one = tmp_path / "predictions" / "one"
+    shutil.copytree(folder / "predictions" / "one", one)
+    frames = write_frames(tmp_path / "one", [*range(1, 13), *range(14, FRAMES + 2)], name="{:03}.png")
+    (one / "made.json").write_text(json.dumps({"source": {"path": str(frames)}}))
+    images = json.loads(export(tmp_path, "coco", tmp_path / "boxes.json").read_text())["images"]
+    assert [image["file_name"] for image in images[:13:6]] == ["one/001.png", "one/007.png", "one/014.png"]
+
+
 def test_mot_is_read_by_motmetrics(folder: Path, tmp_path: Path) -> None:
     motmetrics = pytest.importorskip("motmetrics")
     out = export(folder, "mot", tmp_path / "mot")
@@ -156,6 +165,27 @@ def test_label_studio_has_targets_and_events(folder: Path, tmp_path: Path) -> No
     assert [each["value"]["ranges"] for each in results if each["type"] == "timelinelabels"] == [
         [{"start": 3, "end": 6}], [{"start": 9, "end": FRAMES}]
     ]  # fmt: skip
+
+
+def test_label_studio_shows_a_box_at_its_time_though_the_rate_changes(folder: Path, tmp_path: Path) -> None:
+    """It takes a frame for time times one rate."""
+    one = tmp_path / "predictions" / "one"
+    shutil.copytree(folder / "predictions" / "one", one)
+    (head, *rows), pause = (one / "scores.csv").read_text().splitlines(), 10.0  # after the first six
+    split = [row.split(",") for row in rows]
+    seconds = head.split(",").index("seconds")
+    for row in split[6:]:
+        row[seconds] = str(float(row[seconds]) + pause)
+    (one / "scores.csv").write_text("\n".join([head, *map(",".join, split)]) + "\n")
+    (task,) = json.loads(export(tmp_path, "labelstudio", tmp_path / "tasks.json").read_text())
+    assert task["data"]["fps"] == 25
+    (moving, _), (event, *_) = (
+        [each["value"] for each in task["predictions"][0]["result"] if each["type"] == kind]
+        for kind in ("videorectangle", "timelinelabels")
+    )
+    assert all(part["frame"] == round(25 * part["time"]) + 1 for part in moving["sequence"])
+    assert moving["sequence"][6]["frame"] == 6 + 250 + 1
+    assert event["ranges"] == [{"start": 3, "end": FRAMES + 250}]
 
 
 def test_label_studio_takes_it(folder: Path, tmp_path: Path) -> None:

@@ -1,13 +1,25 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from tvau.data.video import open_video
 from tvau.errors import DataError
 from tvau.viz import marks, overlay
+from tvau.viz.mp4 import Mp4
 
 
 @pytest.fixture
 def picture() -> np.ndarray:
     return np.full((24, 40, 3), 120, np.uint8)
+
+
+def test_a_film_of_motion_alone_shows_no_pause_that_its_format_cannot_hold(picture: np.ndarray, tmp_path: Path) -> None:
+    with Mp4(tmp_path / "film.mp4", picture.shape[:2], 0.01) as film:
+        for seconds in (0.0, 0.2, 86400.2, 86400.4):  # a day
+            film.add(picture, seconds)
+    with open_video(tmp_path / "film.mp4") as video:
+        np.testing.assert_allclose(video.seconds, [0, 0.2, 3 * 3600 + 0.2, 3 * 3600 + 0.4])
 
 
 def test_heat_leaves_quiet_places_and_yellows_hot_ones(picture: np.ndarray) -> None:

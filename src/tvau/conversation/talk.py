@@ -271,6 +271,9 @@ class Talk:
         said = [
             Said(frames=[own[0], own[-1]], turns=self.turns if [*own] == self.window else []) for own in self._windows
         ]
+        for own, one in zip(self._windows, said, strict=True):
+            if repeated := len(own) - len({*own}):
+                one["repeated"] = repeated
         said += [
             Said(frames=[part.window[0], part.window[-1]], turns=part.turns, about=part.topic)
             for part in self._parts if part.history

@@ -1,6 +1,6 @@
-"""The time of a live source."""
+"""The time of a stream."""
 
-JUMP = 10.0  # seconds; a clock that goes on by more, or back, was set anew
+JUMP = 10.0  # seconds; a live clock that goes on by more was set anew, as any that goes back
 
 
 class Clock:
@@ -24,7 +24,7 @@ class Clock:
             seconds = max(arrived - self.begun, self.last + 1 / rate)
         else:
             step = None if stamp is None or self.stamp is None else stamp - self.stamp
-            if step is None or not 0 < step < JUMP:
+            if step is None or step <= 0 or (live and step >= JUMP):
                 step = max(arrived - self.begun - self.last, 1 / rate) if live else 1 / rate
             seconds = self.last + step
         self.last, self.stamp, self.connected = seconds, stamp, False

@@ -12,7 +12,7 @@ from torch import Tensor
 from tvau.data.images import Image, Size, resize
 from tvau.data.stream import open_stream
 from tvau.data.video import FOLDER_FPS, Video, open_video
-from tvau.errors import DataError
+from tvau.errors import DataError, OptionError
 
 SMALL = (16, 16)  # a stream's pictures to look at are made of those to show, later
 Source = str | os.PathLike[str] | NDArray[np.uint8] | Tensor | Sequence[NDArray[np.uint8]]
@@ -93,7 +93,10 @@ def open_source(source: Source | Video, size: Size | None = None, fps: float | N
 
     Raises:
         DataError: see `open_video` and `Pictures`.
+        OptionError: frames a second that are none.
     """
+    if fps is not None and not 0 < fps < float("inf"):
+        raise OptionError(f"fps {fps}: expected frames a second, above 0")
     if isinstance(source, Video):
         return source
     if isinstance(source, str | os.PathLike):

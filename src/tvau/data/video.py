@@ -31,12 +31,15 @@ def open_video(path: str | os.PathLike[str], size: Size | None = None, fps: floa
     A file that was cut short or begins between two key frames is read as far as it goes, with a warning.
 
     Raises:
-        DataError: nothing there, an unreadable or empty file, no video stream, a folder without images.
+        DataError: nothing there, an unreadable or empty file, no video stream, a folder without images, or pictures
+            that are no more than a line.
     """
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; expected a video file or a folder of frames.")
     video = FrameFolder(path, size, fps or FOLDER_FPS) if path.is_dir() else VideoFile(path, size)
+    if min(video.size) < 2:
+        raise DataError(f"{path}: pictures of {video.size[1]}x{video.size[0]}; expected 2x2 pixels or more.")
     for fault in video.faults:
         warnings.warn(f"{path}: {fault}; the {video.frames} frames that are there are read.", stacklevel=2)
     return video

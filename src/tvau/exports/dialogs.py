@@ -90,11 +90,13 @@ def _cut(said: Conversation, folder: Path, fps: float | None) -> Conversation:
     count = said.last - said.first + 1
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        with open_video(Path(said.video), fps=fps) as video, whole(path) as temporary:
-            pictures = video.read(range(said.first, said.last + 1)).permute(0, 2, 3, 1).numpy()
-            with Mp4(temporary, video.size, video.fps) as clip:
-                for picture, seconds in zip(pictures, video.seconds[said.first : said.last + 1], strict=True):
-                    clip.add(picture, float(seconds - video.seconds[said.first]))
+        with (
+            open_video(Path(said.video), fps=fps) as video, whole(path) as temporary,
+            Mp4(temporary, video.size, video.fps) as clip,
+        ):  # fmt: skip
+            for frame in range(said.first, said.last + 1):  # one at a time: a window may be long
+                picture = video.read([frame])[0].permute(1, 2, 0).numpy()
+                clip.add(picture, float(video.seconds[frame] - video.seconds[said.first]))
     return Conversation(str(path), 0, count - 1, said.turns)
 
 

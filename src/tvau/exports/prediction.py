@@ -89,7 +89,8 @@ def read_prediction(folder: str | Path, least: float | None = None) -> Predictio
     try:
         summary, dialog = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("summary", "dialog"))
         made = folder / "made.json"
-        video = json.loads(made.read_text("utf-8"))["source"]["path"] if made.is_file() else summary["video"]
+        source = json.loads(made.read_text("utf-8"))["source"] if made.is_file() else summary
+        video = source.get("path", summary["video"])
         height, width = summary["size"]
         total, length = int(summary["frames"]), float(summary["seconds"])
         events, windows = list(summary.get("events", [])), list(dialog["windows"])

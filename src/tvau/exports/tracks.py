@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from tvau import __version__
+from tvau.data.images import frame_files
 from tvau.exports.prediction import Prediction, distinct, save
 
 LABEL = "anomaly"
@@ -16,21 +17,24 @@ LABEL = "anomaly"
 def to_coco(predictions: Sequence[Prediction], out: Path) -> list[Path]:
     """One JSON file: videos, every frame as an image, boxes with scores, video and track ids (unique over the file).
 
-    Frames are named `video/000000.jpg` from 0, as they would be unpacked; no pictures are written.
+    Frames are named as the files of a frame folder, or `video/000000.jpg` from 0, as those of a file would be unpacked;
+    no pictures are written.
     """
     content: dict[str, list[dict[str, object]]] = {"videos": [], "images": [], "annotations": []}
     tracks = 0
     for number, prediction in enumerate(predictions, start=1):
         (height, width), first = prediction.size, len(content["images"]) + 1
-        total = len(prediction.seconds)
+        total, source = len(prediction.seconds), Path(prediction.video)
+        names = [path.name for path in frame_files(source)] if source.is_dir() else []
+        names = names if len(names) == total else [f"{frame:06d}.jpg" for frame in range(total)]
         content["videos"].append(
             {"id": number, "name": prediction.name, "file_name": prediction.video, "width": width, "height": height,
              "length": total, "fps": round(prediction.fps, 4)}
         )  # fmt: skip
         content["images"] += [
             {"id": first + frame, "video_id": number, "frame_id": frame, "width": width, "height": height,
-             "file_name": f"{prediction.name}/{frame:06d}.jpg", "seconds": round(float(prediction.seconds[frame]), 3)}
-            for frame in range(total)
+             "file_name": f"{prediction.name}/{name}", "seconds": round(float(prediction.seconds[frame]), 3)}
+            for frame, name in enumerate(names)
         ]  # fmt: skip
         for frame, x1, y1, x2, y2, score, track in prediction.boxes.tolist():
             sides = [x1, y1, x2 - x1 + 1, y2 - y1 + 1]  # inclusive pixels: one that ends where it begins is 1 wide

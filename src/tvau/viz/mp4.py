@@ -13,6 +13,7 @@ import numpy as np
 from tvau.viz.overlay import Image
 
 TICKS = 90_000  # of a second, in which the time of a picture is given
+LONGEST = 3 * 3600.0  # seconds for which a picture may stand: times are 32 bits of ticks, half of them for reordering
 
 
 class Mp4:
@@ -21,7 +22,8 @@ class Mp4:
     Args:
         path: the file to write.
         size: (height, width) of the pictures. Odd sizes lose their last row or column, which 4:2:0 cannot hold.
-        fps: pictures a second, for players that show it; each picture brings its own time.
+        fps: pictures a second, for players that show it; each picture brings its own time. What stands for longer than
+            three hours, as in films of motion alone, stands for three.
 
     Raises:
         OSError: the file cannot be written; from any method, as the thread lags behind by a picture.
@@ -35,13 +37,16 @@ class Mp4:
         # slower presets look ahead (mbtree), by which the same pictures do not always become the same bytes
         self.stream.pix_fmt, self.stream.options = "yuv420p", {"crf": "20", "preset": "superfast"}
         self.stream.codec_context.time_base = Fraction(1, TICKS)
+        self.before, self.skipped = 0.0, 0.0  # seconds of the last picture, and of what was cut
         self.thread, self.last = ThreadPoolExecutor(1), Future[None]()
         self.last.set_result(None)
 
     def add(self, picture: Image, seconds: float) -> None:
         """One more picture, uint8 [H, W, 3], and its time; it must not be written to afterwards."""
         self.last.result()
-        self.last = self.thread.submit(self._encode, picture, seconds)
+        self.skipped += max(seconds - self.before - LONGEST, 0.0)
+        self.before = seconds
+        self.last = self.thread.submit(self._encode, picture, seconds - self.skipped)
 
     def _encode(self, picture: Image, seconds: float) -> None:
         height, width = self.size

@@ -20,6 +20,7 @@ from tvau.errors import DataError
 from tvau.events import Event, find
 from tvau.familiarity import FOREIGN
 from tvau.metrics.boxes import MapRule, boxes, scaled
+from tvau.metrics.events import step_of
 from tvau.viz.marks import Image, frame_boxes
 from tvau.viz.mp4 import Mp4
 from tvau.viz.overlay import lay
@@ -88,8 +89,9 @@ def write_prediction(
     with open_video(source, fps=fps) if isinstance(source, Path) else nullcontext(source) as video:
         source = video.path
         seconds = video.seconds
-        length = round(float(seconds[-1]) + 1 / video.fps, 3)
+        length = round(float(seconds[-1]) + (step_of(seconds) or 1 / video.fps), 3)
         summary: dict[str, Any] = {"video": source.name, "frames": video.frames, "seconds": length}
+        summary |= {"path": str(source.absolute())} if source.exists() else {}  # pictures in memory have none
         summary |= {"size": list(video.size), "windows": sum("about" not in dialog for dialog in dialogs)}
         curve: list[list[float]] = []
         if evidence is not None:

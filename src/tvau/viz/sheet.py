@@ -60,7 +60,8 @@ class Sheet:
                     self.weights[moment][number] += float(box[4])
             if moment.key == frame:
                 scale = WIDTH / picture.shape[1]
-                small = cv2.resize(picture, (WIDTH, round(picture.shape[0] * scale)), interpolation=cv2.INTER_AREA)
+                height = max(round(picture.shape[0] * scale), 1)
+                small = cv2.resize(picture, (WIDTH, height), interpolation=cv2.INTER_AREA)
                 frame_boxes(small, boxes * ([scale] * 4 + [1]), numbers)
                 self.pictures[frame] = np.asarray(small)
 
