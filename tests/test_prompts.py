@@ -1,8 +1,12 @@
 """The prompts of the decoder: three nested levels, two classes that say different things."""
 
+from typing import Any, cast
+
 import pytest
 
+from tvau.errors import OptionError
 from tvau.prompts import ABNORMAL, LEVELS, NORMAL, PROMPTS, nested
+from tvau.tasks import HeatmapTask
 
 
 def test_every_word_stands_inside_every_level() -> None:
@@ -25,6 +29,15 @@ def test_levels_grow_from_word_to_sentence() -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_levels_can_be_chosen(level: str) -> None:
     assert nested(("a", "b"), (level,)) == [LEVELS[level].format("a"), LEVELS[level].format("b")]
+
+
+@pytest.mark.parametrize("prompts", [
+    {"abnormal": ["a red box"]}, {"normal": [], "abnormal": ["a"]}, {"normal": [" "], "abnormal": ["a"]},
+    {"normal": "road", "abnormal": ["a"]}, {"normal": ["a"], "abnormal": ["b"], "odd": ["c"]},
+])  # fmt: skip
+def test_prompts_that_lack_a_side_or_a_text_are_refused(prompts: Any) -> None:
+    with pytest.raises(OptionError, match=r"expected (a list of texts for both|normal and abnormal alone)"):
+        HeatmapTask(cast(Any, None), prompts=prompts)
 
 
 def test_classes_share_no_prompt() -> None:

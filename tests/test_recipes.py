@@ -49,6 +49,7 @@ class Lab:
         (folder / "whole.yaml").write_text("model: {init_args: {backbone: {init_args: {bits: null}}}}\n")
         counts = {"train": 2, "validation": 2, "test": 2}
         write(folder / "data" / "UBnormal", counts, seed=3, size=(64, 96), progress=False)
+        (folder / "data" / "UBnormal" / "dialogs.jsonl").unlink()  # the release has none
         clips = ("01_0014", "04_0012", "01_0030", "04_0050")  # those that `limit` takes, two of each side of the split
         miniatures.tracks(miniatures.shanghaitech(folder / "data" / "shanghaitech", clips, count=16), clips)
         # as docs/train/index.md says it, but for the length of a clip

@@ -4,6 +4,10 @@ A word stands inside a phrase, and the phrase inside a sentence (framework figur
 replaced from YAML: `--model.prompts` takes a mapping with the same two keys.
 """
 
+from collections.abc import Mapping, Sequence
+
+from tvau.errors import OptionError
+
 LEVELS = {
     "word": "{}",
     "phrase": "surveillance video of {}",
@@ -23,6 +27,16 @@ ABNORMAL = (
 def nested(words: tuple[str, ...], levels: tuple[str, ...] = tuple(LEVELS)) -> list[str]:
     """All words at the chosen levels: N_c = len(words) * len(levels) prompts of one class (eq. 2)."""
     return [LEVELS[level].format(word) for level in levels for word in words]
+
+
+def check_prompts(prompts: Mapping[str, Sequence[str]]) -> None:
+    """Raises OptionError where the texts of a side, "normal" or "abnormal", are missing, empty or no list."""
+    for side in ("normal", "abnormal"):
+        own = prompts.get(side)
+        if not own or isinstance(own, str) or not all(isinstance(text, str) and text.strip() for text in own):
+            raise OptionError(f"prompts of {side!r}: {own!r}; expected a list of texts for both of normal and abnormal")
+    if unknown := set(prompts) - {"normal", "abnormal"}:
+        raise OptionError(f"prompts of {min(unknown)!r}: expected normal and abnormal alone")
 
 
 PROMPTS = {"normal": nested(NORMAL), "abnormal": nested(ABNORMAL)}

@@ -26,7 +26,7 @@ from tvau.data.dialogs import read_dialogs
 from tvau.data.kinds import open_layout
 from tvau.data.traces import Trace, box_traces, make_trace
 from tvau.data.video import open_video
-from tvau.errors import DataError
+from tvau.errors import DataError, OptionError
 from tvau.language import slots
 
 SIZE = miniatures.SIZE
@@ -172,6 +172,43 @@ def test_official_dialogs_are_read_in_the_supervised_protocol(tmp_path: Path) ->
     assert '"Train001"' in (root / "dialogs.jsonl").read_text()
     module = UCSDPed(str(root), "ped2", "supervised", frames=6, clips="dialogs", num_workers=0)
     assert {clip.name for clip in module.split("training").clips} <= {"Test001", "Test002", "Test003"}
+
+
+def test_a_video_that_cannot_be_annotated_is_told_and_left_out(tmp_path: Path) -> None:
+    root, out = miniatures.ucsd(tmp_path / "ucsd", "ped1", masked=(2,)), tmp_path / "out"
+    with pytest.warns(UserWarning, match="No dialogs about Test001: .*no targets that say where"):
+        annotate("ucsd_ped1", str(root), str(out), frames=6)
+    assert {"Test002", "Train001"} >= {dialog.video for dialog in read_dialogs(out / "dialogs.jsonl")} >= {"Test002"}
+    reasons = json.loads((out / "statistics.json").read_text())["kept out by reason"]
+    assert reasons["cannot be read"] == 2
+    assert not (out / ".parts" / "Test001.json").exists()  # the next run tries again
+
+
+def test_dialogs_of_somebody_else_are_not_replaced(tmp_path: Path) -> None:
+    root, out = miniatures.ucsd(tmp_path / "ucsd", masked=(1, 2, 3)), tmp_path / "out"
+    annotate("ucsd_ped2", str(root), str(out), frames=6, splits=["training", "test"])
+    path = out / "dialogs.jsonl"
+    with pytest.raises(OptionError, match=r"dialogs of Test001 \(\d such videos\), not asked for now"):
+        annotate("ucsd_ped2", str(root), str(out), frames=6, splits=["training"])
+    path.write_text(path.read_text().replace("Yes", "Yes indeed", 1))
+    for folder in (out, tmp_path / "mine"):
+        with pytest.raises(
+            OptionError, match="did not make, or that were changed since; give another folder, or --over"
+        ):
+            annotate("ucsd_ped2", str(root), str(folder), frames=6)
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        (tmp_path / "mine" / "dialogs.jsonl").write_text(path.read_text())
+    annotate("ucsd_ped2", str(root), str(out), frames=6, overwrite=True)
+    assert "indeed" not in path.read_text()
+
+
+def test_attributes_of_no_video_are_refused(tmp_path: Path) -> None:
+    root = miniatures.ucsd(tmp_path / "ucsd")
+    (tmp_path / "known.json").write_text(json.dumps({"Test001.avi": []}))
+    with pytest.raises(DataError, match=r"'Test001\.avi' is no video of"):
+        annotate("ucsd_ped2", str(root), str(tmp_path / "out"), attributes=str(tmp_path / "known.json"))
+    with pytest.raises(OptionError, match="track files are ShanghaiTech's, and ucsd_ped2 has none"):
+        annotate("ucsd_ped2", str(root), str(tmp_path / "out"), tracks="here")
 
 
 def test_targets_that_are_not_there(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from PIL import Image
 import miniatures
 from tvau.cli import main
 from tvau.commands.check import check, inspect
+from tvau.data import UBnormal
 from tvau.data.folder import VideoFolder
 from tvau.data.kinds import open_layout
 from tvau.errors import DataError
+from writers import write_frames
 
 
 def faults(kind: Any, root: Path) -> list[str]:
@@ -50,6 +52,52 @@ def test_miniatures_hold_nothing_that_does_not_fit(tmp_path: Path, world: Any) -
     assert faults("ubnormal", world.root) == []
     counts = inspect(open_layout("ubnormal", str(world.root)), False).counts
     assert (counts["tracks"], counts["training abnormal frames"], counts["training frames"]) == (2, 9, 40)
+
+
+def test_an_object_that_no_id_map_shows_is_named(tmp_path: Path) -> None:
+    """Masks of 0 and 3 and a track of object 1 would train that nothing is there."""
+    root = miniatures.ubnormal(tmp_path)
+    assert faults("ubnormal", root) == []
+    (tracks,) = root.glob("Scene1/*/*_tracks.txt")
+    tracks.write_text("9,4,19")
+    (fault,) = faults("ubnormal", root)
+    assert "object 9 of a track is in none of the id maps within it" in fault
+    with pytest.warns(UserWarning, match="object 9 .* none of its frames has an abnormal pixel"):
+        UBnormal(root=str(root), test_splits=["test"], frames=4).setup("test")
+
+
+def test_masks_that_are_there_and_not_read_are_named(tmp_path: Path) -> None:
+    for name in ("a", "b", "c", "d"):
+        write_frames(tmp_path / name, range(4), (32, 64), "{:03d}.png")
+    (tmp_path / "a_gt").mkdir()
+    write_frames(tmp_path / "b_annotations", range(4), (32, 64), "{:03d}.png")  # not b_0000_gt.png
+    write_frames(tmp_path / "c_annotations", range(4), (32, 64), "c_{:04d}_gt.png")
+    write_frames(tmp_path / "d_gt", [0, 1, 3, 4], (32, 64), "{:03d}.png")
+    layout = open_layout("folder", str(tmp_path))
+    assert {name: layout.truth(name).known for name in "abcd"} == {"a": False, "b": False, "c": True, "d": True}
+    named = [
+        "a_gt: no masks of a are read", "b_annotations: no masks of b are read", "c_annotations: no c_tracks.txt",
+        "d_gt/003.png: frame 1 is followed by 3",
+    ]  # fmt: skip
+    assert [text for text, fault in zip(named, faults("folder", tmp_path), strict=True) if text in fault] == named
+
+
+def test_masks_of_another_length_than_labels_and_video_are_named(tmp_path: Path) -> None:
+    testing = miniatures.shanghaitech(tmp_path) / "testing"
+    path = testing / "test_pixel_mask" / "01_0014.npy"
+    masks = np.load(path)
+    np.save(path, np.concatenate([masks[:2], masks]))
+    found = [fault for fault in faults("shanghaitech", tmp_path) if "01_0014" in fault]
+    assert any("01_0014.npy" in fault and "14" in fault for fault in found)
+    np.save(path, masks)
+    miniatures.tracks(tmp_path)
+    tracks = testing / "tracks"
+    (tracks / "01_0014.txt").rename(tracks / "01_0014.TXT")
+    found = faults("shanghaitech", tmp_path)
+    assert [fault.split(": ")[1] for fault in found] == [
+        "is not read, since it does not end in .txt",
+        "no tracks of 01_0014",
+    ]
 
 
 def test_shanghaitech_faults_name_their_file(tmp_path: Path) -> None:

@@ -117,6 +117,7 @@ def test_bad_input_is_named(files: Files) -> None:
     assert "nothing to score" in failure(["score"])
     assert "both --tracks and --detections" in failure(["score", "--tracks=x"])
     assert "absent: no such folder" in failure(["score", "--tracks=absent", "--detections=absent", "--num-frames=3"])
+    assert "--num-frames 39, but 40 frames have boxes" in failure(files.boxes("--num-frames=39"))
     assert "the labels hold 60 frames" in failure(files.boxes("--num-frames=61", f"--labels={files.labels}"))
     assert "frame lies behind the last one, 14" in failure(files.boxes("--num-frames=15"))
     assert "expected a name that ends in .png" in failure(files.boxes("--num-frames=60", "--plot=x.txt"))

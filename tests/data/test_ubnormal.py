@@ -16,7 +16,7 @@ from PIL import Image
 from tvau.data.module import collate
 from tvau.data.tracks import Track, read_tracks
 from tvau.data.ubnormal import UBnormal, UBnormalFiles, read_object_names
-from tvau.errors import DataError
+from tvau.errors import DataError, OptionError
 from tvau.types import Batch, Sample, having, select
 
 NORMAL, ABNORMAL = "normal_scene_1_scenario_1", "abnormal_scene_12_scenario1_1_fog"
@@ -213,6 +213,8 @@ def test_limit_takes_videos_from_all_over_the_lists(small: Any) -> None:
     clips = data(small, limit=4).splits["test"].clips
     assert [clip.name[:8] for clip in clips[::3]] == ["normal_s"] * 2 + ["abnormal"] * 2
     assert data(small, limit={"test": 4}).splits["test"].clips == clips
+    with pytest.raises(OptionError, match=r"limit of 'train': the splits are .*training"):
+        data(small, limit={"train": 1})
     assert len(data(small, limit={"training": 1}).splits["test"].clips) > len(clips)
 
 

@@ -69,8 +69,13 @@ def test_a_judgement_is_known_by_its_task_however_it_is_worded(demo: Demo) -> No
     said = [json.loads(line) for line in (demo.folder / "annotated" / "dialogs.jsonl").read_text().splitlines()]
     worded = {each["question"] for each in said if each["task"] == "judgement"}
     assert len(worded) > 1
+    lines = (demo.folder / "world" / "dialogs.jsonl").read_text().splitlines()[::-1]  # the judgement comes last
+    (demo.folder / "turned.jsonl").write_text("\n".join(lines) + "\n")
     demo("fit", "dialog", "--model.heatmap=maps.ckpt", "--trainer.default_root_dir=worded",
+         "--data.dialogs=../turned.jsonl", "--trainer.val_check_interval=1",
          "--trainer.callbacks=tvau.tasks.LastCheckpoint", "--trainer.callbacks.dirpath=worded")  # fmt: skip
+    judge = torch.load(demo.folder / "worded" / "last.ckpt", weights_only=True)["state_dict"]["model.judge.both"]
+    assert judge.tolist() != [1, 0, 0]  # it was fitted
     results = []
     for size in (1, 5):
         demo("test", "dialog", f"--data.batch_size={size}", "--data.dialogs=../annotated/dialogs.jsonl",

@@ -1,28 +1,67 @@
 """All videos' dialogs as one file, balanced, with what was kept out and the statistics beside it."""
 
+import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tvau.data.dialogs import Dialog, DialogTurn, read_dialogs, write_dialogs
 from tvau.data.module import spaced
+from tvau.errors import OptionError
 from tvau.files import whole
 
+DIALOGS, STATISTICS = "dialogs.jsonl", "statistics.json"
 
-def gather(folder: Path, parts: Sequence[dict[str, Any]], balance: bool = True) -> str:
+
+def expect_own(folder: Path, videos: Collection[str]) -> None:
+    """Raises OptionError where the folder holds dialogs that would be lost: written by hand, or of other videos."""
+    path = folder / DIALOGS
+    if not path.is_file():
+        return
+    try:
+        digest = json.loads((folder / STATISTICS).read_text("utf-8")).get(DIALOGS, "")
+    except (OSError, ValueError, AttributeError):
+        digest = "none"
+    again = "give another folder, or --overwrite"
+    if digest not in ("", digest_of(path)):  # "": of version 0.3.0 or before
+        raise OptionError(f"{path}: dialogs that `tvau annotate` did not make, or that were changed since; {again}")
+    if others := {dialog.video for dialog in read_dialogs(path)} - set(videos):
+        raise OptionError(
+            f"{path}: dialogs of {min(others)} ({len(others)} such videos), not asked for now (--splits); {again}"
+        )
+
+
+def digest_of(path: Path) -> str:
+    """The sha256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def gather(
+    folder: Path, parts: Sequence[dict[str, Any]], balance: bool = True, splits: Mapping[str, str] | None = None
+) -> str:
     """Writes dialogs.jsonl, rejected.jsonl and statistics.json; returns the statistics in words.
 
     Args:
         folder: of the output.
         parts: of each video, as `annotate_video` makes them.
-        balance: keep at most as many "No" dialogs as "Yes" dialogs, evenly spaced over the videos.
+        balance: keep of each split at most as many "No" dialogs as it has "Yes" dialogs, evenly spaced over its videos;
+            of those without a "Yes" what the others lack.
+        splits: of each video; None: all are of one.
     """
     dialogs = [(part["video"], dialog) for part in parts for dialog in part["dialogs"]]
-    normal = [at for at, (_, dialog) in enumerate(dialogs) if not dialog["abnormal"]]
-    abnormal = len(dialogs) - len(normal)
-    kept = set(map(int, spaced([str(at) for at in normal], abnormal if balance and abnormal else None)))
+    normal, abnormal = defaultdict[str, list[int]](list), Counter[str]()
+    for at, (video, dialog) in enumerate(dialogs):
+        split = (splits or {}).get(video, "")
+        if dialog["abnormal"]:
+            abnormal[split] += 1
+        else:
+            normal[split].append(at)
+    kept, missing = set[int](), abnormal.total()
+    for split in sorted(normal, key=lambda split: not abnormal[split]):  # those without a "Yes" last
+        chosen_of = spaced(normal[split], (abnormal[split] or missing) if balance and abnormal else None)
+        kept, missing = kept | set(chosen_of), max(missing - len(chosen_of), 0)
     chosen = [
         Dialog(video, dialog["frames"][0], dialog["frames"][1], tuple(DialogTurn(**turn) for turn in dialog["turns"]))
         for at, (video, dialog) in enumerate(dialogs)
@@ -30,13 +69,14 @@ def gather(folder: Path, parts: Sequence[dict[str, Any]], balance: bool = True) 
     ]
     rejected = [line for part in parts for line in part["rejected"]]
     targets = [{"video": part["video"], **target} for part in parts for target in part["targets"]]
-    write_dialogs(folder / "dialogs.jsonl", chosen)
-    read_dialogs(folder / "dialogs.jsonl", {part["video"] for part in parts})  # what is written is valid
+    write_dialogs(folder / DIALOGS, chosen)
+    read_dialogs(folder / DIALOGS, {part["video"] for part in parts})  # what is written is valid
     save(folder / "rejected.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in rejected))
     numbers = statistics(chosen, rejected, targets) | {
-        "videos": len(parts), "no dialogs left out by balancing": len(normal) - len(kept),
+        "videos": len(parts), "no dialogs left out by balancing": sum(map(len, normal.values())) - len(kept),
+        DIALOGS: digest_of(folder / DIALOGS),
     }  # fmt: skip
-    save(folder / "statistics.json", json.dumps(numbers, indent=1, ensure_ascii=False) + "\n")
+    save(folder / STATISTICS, json.dumps(numbers, indent=1, ensure_ascii=False) + "\n")
     return summary(numbers, folder)
 
 

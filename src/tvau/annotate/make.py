@@ -147,8 +147,8 @@ def find_targets(layout: Layout, truth: Truth, name: str, video: Video, source: 
         return []
     wanted = "targets" if source == "auto" else source
     raise DataError(
-        f"{layout.root}: {name} has abnormal frames, but no {wanted} that say where. "
-        "Give --tracks, choose another --targets, or leave the video out (--splits, --limit)."
+        f"{layout.root}: {name} has abnormal frames, but no {wanted} that say where; choose another --targets, or of "
+        "ShanghaiTech give --tracks"
     )
 
 

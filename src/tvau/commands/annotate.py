@@ -9,12 +9,14 @@ out/.parts/            one file a video: where a run that was stopped goes on
 
 import json
 import sys
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 from tqdm import tqdm
 
+from tvau.errors import DataError, shown
 from tvau.types import Kind, Source
 
 
@@ -57,16 +59,20 @@ def annotate(
         splits: parts of the data set; null takes all.
         look: frames in which the describer sees a target.
         size: height and width of the pictures for the describer; null chooses.
-        balance: keep at most as many "No" dialogs as there are "Yes" dialogs.
+        balance: keep of each split at most as many "No" dialogs as there are "Yes" dialogs.
         limit: at most this many videos, evenly spaced; null takes all.
         seed: of the phrasings.
         to: also write the dialogs for training elsewhere: sharegpt (LLaMA-Factory) or swift (ms-swift).
         clips: with `to`: write the frames of each dialog as a video of their own, for tools that read whole videos.
-        overwrite: make also those dialogs anew that an earlier run with the same settings made; needed where the
-            data set's own files were corrected since.
+        overwrite: make also those dialogs anew that an earlier run with the same settings made, and take the place of
+            dialogs by hand or of other splits; needed where the data set's own files were corrected since.
+
+    Raises:
+        DataError: a data set that cannot be read, or no video of it. One video that cannot is told, and left out.
+        OptionError: `out` holds dialogs of somebody else's.
     """
     from tvau.annotate.describe import LVLMDescriber
-    from tvau.annotate.gather import gather, save
+    from tvau.annotate.gather import expect_own, gather, save
     from tvau.annotate.known import Attributes, read_attributes
     from tvau.annotate.make import Settings, annotate_video, finished
     from tvau.backbones.preset import load_preset
@@ -84,23 +90,34 @@ def annotate(
         Path(attributes).read_text() if attributes else "", f"{kind} {Path(root).resolve()}",
         str(Path(tracks).resolve()) if tracks else "", str(size or ""),
     )  # fmt: skip
-    names: dict[str, bool] = {}
-    for split in splits or layout.splits:
-        names |= layout.names(split)
-    parts, done = [], 0
+    names = {name: split for split in splits or layout.splits for name in layout.names(split)}
+    if unknown := sorted(set(known) - set(layout.known())):
+        raise DataError(f"{attributes}: {shown(unknown[0])} is no video of {layout.root} ({len(unknown)} such names)")
+    parts, done, fault = [], 0, None
     folder = Path(out)
+    if not overwrite:
+        expect_own(folder, names)
     (folder / ".parts").mkdir(parents=True, exist_ok=True)
     for name in tqdm(spaced(list(names), limit), desc="videos", disable=not sys.stderr.isatty()):
         path = folder / ".parts" / f"{name}.json"
         part = None if overwrite else finished(path, settings)
         done += part is not None
         if part is None:
-            part = annotate_video(layout, name, settings, speaker, known.get(name, []))
+            try:
+                part = annotate_video(layout, name, settings, speaker, known.get(name, []))
+            except DataError as error:  # it is tried again by the next run
+                fault = fault or error
+                warnings.warn(f"No dialogs about {name}: {error}", stacklevel=2)
+                line = {"video": name, "frames": [], "target": None, "said": "", "reason": f"cannot be read: {error}"}
+                parts.append({"video": name, "dialogs": [], "rejected": [line], "targets": []})
+                continue
             save(path, json.dumps({"settings": asdict(settings), **part}))
         parts.append(part)
+    if fault and not any(dialog["abnormal"] for part in parts for dialog in part["dialogs"]):
+        raise fault
     if done:
         print(f"{done} of {len(parts)} videos were annotated before and stay (see --overwrite).")
-    print(gather(folder, parts, balance))
+    print(gather(folder, parts, balance, names))
     if to:
         said = (
             Conversation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -97,7 +97,7 @@ def inspect(layout: Layout, progress: bool = True) -> Findings:
 
 def _inspect_video(layout: Layout, split: str, name: str, counts: Counter[str]) -> Iterator[str]:
     """What is wrong with one video; counts its frames, abnormal frames, masks and tracks. Raises where it is broken."""
-    from tvau.data.masks import IdMaps
+    from tvau.data.masks import IdMaps, MaskFiles
     from tvau.data.stacks import MatStack
     from tvau.data.video import open_video
 
@@ -115,14 +115,20 @@ def _inspect_video(layout: Layout, split: str, name: str, counts: Counter[str]) 
         if video.missing:
             counts[f"{split} missing frames"] += video.missing
     truth = layout.truth(name)
-    labels = truth.labels(total)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        labels = truth.labels(total)
     if (truth.known and split != "training") or labels.any():
         counts[f"{split} abnormal frames"] += int(labels.sum())
         counts[f"{split} videos with masks"] += truth.pixels
+    if isinstance(truth, MaskFiles):
+        yield from _gaps(truth.files)
     if truth.pixels:
         yield from _disagreements(truth, labels, size, str(path))
     if isinstance(truth, IdMaps):
         counts["tracks"] += len(truth.tracks)
+        for ident in truth.unseen():
+            yield f"{truth.folder}: object {ident} of a track is in none of the id maps within it"
         for track in truth.tracks:
             if track.end >= total:
                 span = f"frames {track.start} to {track.end}"
@@ -137,13 +143,11 @@ def _inspect_video(layout: Layout, split: str, name: str, counts: Counter[str]) 
 
 def _uneven_frames(folder: Path) -> Iterator[str]:
     """What is odd in a frame folder: missing frames, frames of another size than the first; reads names and headers."""
-    from tvau.data.images import frame_numbers, open_image, sort_frames
+    from tvau.data.images import open_image, sort_frames
 
     files, odd = sort_frames(folder)
     yield from (f"{folder}: {fault}" for fault in odd)
-    for file, (number, following) in zip(files[1:], pairwise(frame_numbers(files) or ()), strict=False):
-        if following > number + 1:
-            yield f"{file}: frame {number} is followed by {following}; frames are missing, so labels may be shifted"
+    yield from _gaps(files)
     first: Size | None = None
     for file in files:
         try:
@@ -155,6 +159,15 @@ def _uneven_frames(folder: Path) -> Iterator[str]:
         first = first or size
         if size != first:
             yield f"{file}: {size[0]}x{size[1]} (height x width), the first frame is {first[0]}x{first[1]}"
+
+
+def _gaps(files: Sequence[Path]) -> Iterator[str]:
+    """Numbers that frames or masks leave out: what is paired by its place in the order is shifted behind them."""
+    from tvau.data.images import frame_numbers
+
+    for file, (number, following) in zip(files[1:], pairwise(frame_numbers(files) or ()), strict=False):
+        if following > number + 1:
+            yield f"{file}: frame {number} is followed by {following}; frames are missing, so labels may be shifted"
 
 
 def _disagreements(truth: Truth, labels: Labels, size: Size, where: str) -> Iterator[str]:

@@ -233,6 +233,8 @@ def _regions(
         return np.concatenate([np.empty((0, 7)), *(np.c_[np.full(len(rows), i), rows] for i, rows in parts)])
 
     boxes, said = table(true, read_track_boxes), table(found, read_detections)
+    if (seen := len(np.unique(np.concatenate([boxes[:, [0, 2]], said[:, :2]]), axis=0))) > total:
+        raise DataError(f"--num-frames {total}, but {seen} frames have boxes; give the frames of ALL test videos.")
     video, track, frame = boxes[:, :3].astype(np.int64).T
     predicted = Detections(said[:, 0].astype(np.int64), said[:, 1].astype(np.int64), said[:, 2:6], said[:, 6])
     known = Tracks(video, track, frame, boxes[:, 3:])

@@ -18,6 +18,7 @@ from tvau.errors import DataError, shown
 from tvau.files import whole
 from tvau.types import Turn
 
+TASKS = ("judgement", "target", "motion", "trajectory", "environment")
 _KEYS = ("video", "frames", "target", "task", "question", "answer", "provenance")
 
 
@@ -72,7 +73,9 @@ def read_dialogs(path: Path, known: Collection[str] | None = None) -> list[Dialo
                         f"{path}, line {number}: the video {shown(key[0])} is not in the data set's lists "
                         f"({len(known)} videos); the dialogs belong to another data set, or the name is misspelt."
                     )
-                grouped.setdefault(key, []).append(turn)
+                if turn in (turns := grouped.setdefault(key, [])):
+                    raise DataError(f"{path}, line {number}: the same turn stands there twice; take one of them away.")
+                turns.append(turn)
     except OSError as error:
         raise DataError(f"{path}: the dialogs cannot be read ({error.strerror}).") from error
     return [Dialog(*key, tuple(grouped.pop(key))) for key in [*grouped]]
@@ -107,8 +110,10 @@ def _parse(line: bytes) -> tuple[tuple[str, int, int], DialogTurn]:
         missing = f"; missing: {', '.join(absent)}" if isinstance(turn, dict) else ""
         raise ValueError(f"expected an object with the keys {', '.join(_KEYS)}{missing}.")
     for key in ("video", "task", "question", "answer", "provenance"):
-        if not isinstance(turn[key], str) or (not turn[key] and key != "provenance"):
+        if not isinstance(turn[key], str) or (not turn[key].strip() and key != "provenance"):
             raise ValueError(f"{key!r} has to be a text that is not empty, not {shown(turn[key])}.")
+    if turn["task"] not in TASKS:
+        raise ValueError(f"'task' has to be one of {', '.join(TASKS)}, not {shown(turn['task'])}.")
     frames, target = turn["frames"], turn["target"]
     if not (isinstance(frames, list) and len(frames) == 2 and all(map(_is_count, frames)) and frames[0] <= frames[1]):
         raise ValueError(f"'frames' has to be [first, last], 0-based and inclusive, not {shown(frames)}.")

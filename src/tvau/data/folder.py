@@ -130,8 +130,18 @@ class FolderFiles(Layout):
         return self._videos.get(name, self.root / name)
 
     def problems(self) -> list[str]:
-        """What lies there and is no video."""
-        return [f"{self.root}: {_left_out(self._left_out)}"] if self._left_out else []
+        """What lies there and is no video, and folders of masks in which none are found."""
+        found = [f"{self.root}: {_left_out(self._left_out)}"] if self._left_out else []
+        for name, video in self._videos.items():
+            stem, truth = video.name if video.is_dir() else video.stem, self.truth(name)
+            for folder in (video.with_name(stem + ending) for ending in TRUTH_SUFFIXES):
+                if folder.is_dir() and folder != getattr(truth, "folder", None):
+                    found.append(
+                        f"{folder}: no masks of {name} are read from it; see docs/train/data.md for their names"
+                    )
+                elif isinstance(truth, IdMaps) and folder == truth.folder and not truth.tracks:
+                    found.append(f"{folder}: no {stem}_tracks.txt with a track, so {name} counts as normal")
+        return found
 
     def truth(self, name: str) -> Truth:
         """The masks beside a video."""
@@ -147,10 +157,9 @@ def truth_of(video: Path) -> Truth:
         return MaskFiles(gt)
     if stack.is_file():
         return MaskStack(stack)
-    if maps.is_dir():
-        lists = [path for part in ("tracks", "new_tracks") if (path := maps / f"{stem}_{part}.txt").is_file()]
-        return IdMaps(maps, stem, read_tracks(lists[0]) if lists else [])
-    return Unknown()
+    lists = [path for part in ("tracks", "new_tracks") if (path := maps / f"{stem}_{part}.txt").is_file()]
+    of_ids = IdMaps(maps, stem, read_tracks(lists[0]) if lists else [])
+    return of_ids if lists or of_ids.mapped else Unknown()
 
 
 def find_videos(path: Path) -> dict[str, Path]:

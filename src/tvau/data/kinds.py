@@ -6,6 +6,7 @@ from tvau.data.layout import Layout
 from tvau.data.shanghaitech import ShanghaiTechFiles
 from tvau.data.ubnormal import UBnormalFiles
 from tvau.data.ucsd import UCSDPedFiles
+from tvau.errors import OptionError
 from tvau.types import Kind
 
 
@@ -19,7 +20,10 @@ def open_layout(kind: Kind, root: str, tracks: str | None = None) -> Layout:
 
     Raises:
         DataError: no such folder, or another layout.
+        OptionError: `tracks` of another data set.
     """
+    if tracks is not None and kind != "shanghaitech":
+        raise OptionError(f"--tracks {tracks}: track files are ShanghaiTech's, and {kind} has none")
     match kind:
         case "shanghaitech":
             return ShanghaiTechFiles(root, tracks=tracks)

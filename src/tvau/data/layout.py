@@ -22,7 +22,7 @@ from tvau.data.dialogs import Dialog, read_dialogs
 from tvau.data.masks import Truth
 from tvau.data.module import Clip, ClipDataset, OnBroken, VideoDataModule, spaced
 from tvau.data.video import Size, open_video
-from tvau.errors import DataError
+from tvau.errors import DataError, OptionError
 from tvau.types import Turn
 
 Clips = Literal["windows", "dialogs"]
@@ -182,6 +182,8 @@ class LabelledVideos(VideoDataModule):
         clips: list[Clip] = []
         truths: dict[str, Truth] = {}
         tracks: dict[str, list[BoxTrack]] = {}
+        if isinstance(self.limit, dict) and (unknown := set(self.limit) - set(layout.splits)):
+            raise OptionError(f"limit of {min(unknown)!r}: the splits are {', '.join(layout.splits)}")
         limit = self.limit.get(name) if isinstance(self.limit, dict) else self.limit
         for video in spaced(list(names), limit):
             try:

@@ -5,8 +5,9 @@ whose format is one compressed block). All of them may be pickled and forked: no
 """
 
 import re
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,17 @@ class IdMaps(Truth):
         """The ids that are abnormal in a frame."""
         return [track.id for track in self.tracks if track.start <= frame <= track.end]
 
+    def unseen(self) -> list[int]:
+        """The ids of tracks that none of their own id maps show; reads one map of most tracks, the middle one."""
+        return [track.id for track in self.tracks if not any(track.id in ids for ids in self._ids_within(track))]
+
+    def _ids_within(self, track: Track) -> Iterator[NDArray[np.uint8]]:
+        middle = (track.start + track.end) // 2
+        inside = (frame for frame in self.mapped if track.start <= frame <= track.end)
+        for frame in sorted(inside, key=lambda frame: abs(frame - middle)):
+            with open_image(self.path(frame)) as image:
+                yield np.asarray(image)
+
     def labels(self, total: int) -> Labels:
         """The frames inside tracks, each of which has to have an id map."""
         labels = np.zeros(total, bool)
@@ -140,6 +152,12 @@ class IdMaps(Truth):
             raise DataError(
                 f"{self.path(missing[0])}: no such file; the frame lies inside an abnormal track, and "
                 f"{len(missing)} of {labels.sum()} such frames have no id map."
+            )
+        for ident in self.unseen():
+            warnings.warn(
+                f"{self.folder}: object {ident} of a track is in none of the id maps within it, so none of its frames "
+                "has an abnormal pixel; do the numbers of tracks and id maps belong together?",
+                stacklevel=2,
             )
         return labels
 

@@ -120,9 +120,13 @@ class ShanghaiTechFiles(Layout):
     def problems(self) -> list[str]:
         """Published videos that are missing, truth without a video, and names on only one side."""
         found = missing("shanghaitech", self._test, self.testing)
-        for folder in (self.labels, self.masks, self.tracks):
+        for folder, suffix in ((self.labels, ".npy"), (self.masks, ".npy"), (self.tracks, ".txt")):
             listed = folder.iterdir() if folder and folder.is_dir() else ()
-            known = {path.stem for path in listed if not (path.name.startswith(".") or is_notice(path))}
+            files = [path for path in listed if not (path.name.startswith(".") or is_notice(path))]
+            known = {path.stem for path in files if path.suffix == suffix}
+            found += [
+                f"{path}: is not read, since it does not end in {suffix}" for path in files if path.suffix != suffix
+            ]
             found += [f"{folder}: {stem} has no video in testing/frames" for stem in sorted(known - set(self._test))]
             if folder and folder == self.tracks:
                 found += [f"{folder}: no tracks of {name}" for name in sorted(set(self._test) - known)]

@@ -41,6 +41,8 @@ class MaskStack(Truth):
         labels = _open_npy(self.frames, 1)
         if len(labels) != total:
             raise _uneven(self.frames, labels.shape, total)
+        if self.pixels and total not in ((shape := self._stack().shape)[0], shape[2]):
+            raise _uneven(self.path, shape, total)
         return np.asarray(labels) != 0
 
     def mask(self, frame: int, size: Size) -> Mask:

@@ -26,8 +26,8 @@ class JudgedClips(RowMetric):
         self.add_rows("rows", 3, dtype=torch.float32)
 
     def update(self, batch: Batch, peaks: Tensor, leans: Tensor) -> None:
-        """Adds clips; those whose first answer is neither are left out."""
-        words = [yes_no(turns[0]["answer"]) for turns in batch["turns"]]
+        """Adds clips; those whose judgement is neither are left out."""
+        words = [yes_no(judgement_of(turns)["answer"]) for turns in batch["turns"]]
         yes = peaks.new_tensor([word == "yes" for word in words])
         read = torch.tensor([bool(word) for word in words], device=peaks.device)
         self.rows.append(torch.stack([peaks.float(), leans.to(peaks).float(), yes.float()], 1)[read])
@@ -35,6 +35,11 @@ class JudgedClips(RowMetric):
     def compute(self) -> Tensor:
         """All rows."""
         return self.all_rows("rows")
+
+
+def judgement_of(turns: Sequence[Turn]) -> Turn:
+    """The turn of a dialog that judges, wherever it stands; the first one where none does."""
+    return next((turn for turn in turns if turn["task"] == "judgement"), turns[0])
 
 
 def by_length(batch: Batch) -> list[Batch]:

@@ -1,6 +1,7 @@
 """Stage 2: LoRA, and with a view the region-aware encoder, learn to speak about what the heatmaps show."""
 
 import shutil
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from inspect import signature
@@ -21,7 +22,16 @@ from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.motion import answer_rows
 from tvau.model import TVAU, Evidence
 from tvau.region_encoder import PARTS, Of, Part, RegionAwareAnomalyEncoder, View
-from tvau.tasks.answers import MAP_TASKS, JudgedClips, asked_for, by_length, map_answers, sureness, told
+from tvau.tasks.answers import (
+    MAP_TASKS,
+    JudgedClips,
+    asked_for,
+    by_length,
+    judgement_of,
+    map_answers,
+    sureness,
+    told,
+)
 from tvau.tasks.base import OURS, Task
 from tvau.tasks.checkpoints import (
     completed,
@@ -195,7 +205,7 @@ class DialogTask(Task):
         self.check(batch)
         blind = self.global_step < self.prompts_first
         if blind:  # what is said of features needs the picture
-            batch = {**batch, "turns": [turns[:1] for turns in batch["turns"]]}
+            batch = {**batch, "turns": [[judgement_of(turns)] for turns in batch["turns"]]}
         loss = self.model(batch, blind)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["name"]))
         return self.share(loss, batch)
@@ -207,7 +217,7 @@ class DialogTask(Task):
         self.watch_loss(self.model.backbone.loss(seen.inputs, seen.vision, seen.prompts), batch)
         if self.model.judge is not None:
             talk = Conversation(self.model, batch, seen)
-            leans = talk.lean([turns[0]["question"] for turns in batch["turns"]])
+            leans = talk.lean([judgement_of(turns)["question"] for turns in batch["turns"]])
             self.known.update(batch, seen.peaks, leans)
 
     def on_validation_epoch_end(self) -> None:
@@ -217,6 +227,12 @@ class DialogTask(Task):
             peaks, leans, yes = self.known.compute().T  # in every process
             self.known.reset()
             if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+                if len(set(yes.tolist())) < 2:
+                    warnings.warn(
+                        f"The judge is not fitted: all {len(yes)} judgements of the validation are alike. It says yes "
+                        "where the heatmap's peak is above 0.5.",
+                        stacklevel=2,
+                    )
                 self.model.judge.fit(peaks, leans, yes > 0)
 
     # ---- test ----
@@ -240,7 +256,7 @@ class DialogTask(Task):
         """Asks each clip its reference's questions, turn after turn, and keeps heatmaps and answers."""
         name = self.split_names[dataloader_idx]
         if name in self.judged_only:
-            batch = {**batch, "turns": [turns[:1] for turns in batch["turns"]]}
+            batch = {**batch, "turns": [[judgement_of(turns)] if turns else [] for turns in batch["turns"]]}
         for part in by_length(batch):
             turns = part["turns"]
             talk = Conversation(self.model, part)

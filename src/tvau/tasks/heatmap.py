@@ -22,7 +22,7 @@ from tvau.metrics.boxes import MapRule, RuleChoice
 from tvau.metrics.intervals import SAMPLES
 from tvau.metrics.kinds import kinds_of
 from tvau.model import TVAU, text_features
-from tvau.prompts import ABNORMAL, NORMAL, nested
+from tvau.prompts import ABNORMAL, NORMAL, check_prompts, nested
 from tvau.tasks.base import OURS, Task
 from tvau.tasks.checkpoints import load_decoder
 from tvau.tasks.maps import BASELINES, MapScores, shown, true_boxes, true_masks
@@ -191,6 +191,8 @@ class HeatmapTask(MapTask):
         self.weights = {
             "positive_weight": positive_weight, "dice_weight": dice_weight, "clip_weight": clip_weight,
         }  # fmt: skip
+        if prompts is not None:
+            check_prompts(prompts)
         self.prompts = prompts or {"normal": nested(NORMAL, tuple(levels)), "abnormal": nested(ABNORMAL, tuple(levels))}
         self.reach, self.new = reach, start is None
         drawn = torch.randn(2, backbone.hidden_size) * backbone.hidden_size**-0.5 if learned_text else None
