@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from tiny import PRESET, Demo
 from tvau.cli import main
 from tvau.commands.figures import read_plan
+from tvau.commands.report import gather
 from tvau.data.video import open_video
 from tvau.language import FLOW
 from tvau.metrics.files import read_detections
@@ -211,6 +213,13 @@ def test_the_baseline_is_the_lvlm_without_maps(demo: Demo, dialog: Path) -> None
     demo.main("report", "runs/demo")
     page = (demo.folder / "runs" / "demo" / "report.html").read_text()
     assert all(text in page for text in ("T-VAU", "LoRA only", FLOW[0], f"{FLOW[0]} [dialog_lora]", "data:image"))
+    again = demo.folder / "runs" / "demo" / "dialog_with_prompts" / "test.json"  # another T-VAU, behind it by name
+    again.parent.mkdir()
+    again.write_text((demo.folder / "runs" / "demo" / "dialog" / "test.json").read_text())
+    with contextlib.chdir(demo.folder):
+        assert {"T-VAU", "T-VAU (dialog_with_prompts)", "LoRA only"} <= gather(Path("runs/demo"), "test.json").keys()
+        assert {"T-VAU", "T-VAU (dialog)"} <= gather(Path("runs/demo"), "test.json", "dialog_with_prompts").keys()
+    shutil.rmtree(again.parent)
 
 
 def test_training_goes_on_where_it_stopped(demo: Demo, heatmap: Path, tmp_path: Path) -> None:
@@ -328,8 +337,9 @@ def test_options_that_would_train_something_else(demo: Demo, heatmap: Path, opti
 
 def test_a_missing_checkpoint(demo: Demo) -> None:
     message = failure(demo, "fit", "dialog", "--model.heatmap=absent.ckpt")
-    assert "absent.ckpt: no such checkpoint; train stage 1 first" in message
+    assert "absent.ckpt: no such checkpoint; `tvau fit` makes them" in message
     assert "gone.ckpt: no such checkpoint" in failure(demo, "test", "heatmap", "--ckpt_path", "gone.ckpt")
+    assert "--ckpt_path best is known in a fit alone" in failure(demo, "test", "heatmap", "--ckpt_path", "best")
 
 
 class Evil:

@@ -171,7 +171,9 @@ def test_an_interrupted_table_goes_on(folder: Path, fake: Fake, tmp_path: Path) 
     assert "first" in json.loads((out / "claims" / "table.json").read_text())["splits"]["seen"]
 
 
-def test_other_maps_are_other_words(folder: Path, fake: Fake, tmp_path: Path) -> None:
+def test_other_maps_are_other_words(
+    folder: Path, fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     maps = tmp_path / "out" / "localization" / "ahd" / "0" / "last.ckpt"
     maps.parent.mkdir(parents=True)
     maps.write_bytes(b"first")
@@ -184,6 +186,15 @@ def test_other_maps_are_other_words(folder: Path, fake: Fake, tmp_path: Path) ->
     made.write_text(json.dumps({key: own for key, own in stored.items() if key != "maps"}))  # of an older version
     table(str(folder), "0", str(tmp_path / "out"), "one")
     made.write_text(json.dumps(stored))
+    maps.write_bytes(b"first")
+    fake.calls = []
+    table(str(folder), "0", str(tmp_path / "out"), "two")
+    assert "made with another" not in capsys.readouterr().out
+    maps.write_bytes(b"third")
+    table(str(folder), "0", str(tmp_path / "out"), "two")  # shows the other line, which was not asked for
+    said = capsys.readouterr().out
+    assert "made with another config, --set or stage 1 than those given now: one, seed 0" in said
+    fake.calls = []
     maps.unlink()  # its results stay results
     table(str(folder), "0", str(tmp_path / "out"), "one")
     assert fake.calls == []
@@ -207,6 +218,8 @@ def test_one_line_with_settings(folder: Path, fake: Fake, tmp_path: Path) -> Non
     assert json.loads((tmp_path / "out/claims/two/3/made.json").read_text())["set"] == ["a=1", "b.c=2"]
     with pytest.raises(SystemExit, match=r"was made with another base\.yaml, two\.yaml, --set or checkpoint"):
         main(words[:-1])
+    with pytest.raises(SystemExit, match="--jobs 0: expected one run at a time or more"):
+        main([*words[:4], "--jobs=0"])
     for wrong in (["--lines=three"], ["--seeds=x"]):
         with pytest.raises(SystemExit, match="is none of the table's"):
             main([*words[:4], *wrong])

@@ -143,7 +143,7 @@ def test_files_of_other_programs(frozen: Qwen25VL, tmp_path: Path, content: obje
 
 
 def test_a_missing_file(frozen: Qwen25VL) -> None:
-    with pytest.raises(CheckpointError, match="no such checkpoint; train stage 1 first"):
+    with pytest.raises(CheckpointError, match="no such checkpoint; `tvau fit` makes them"):
         load_decoder("absent.ckpt", frozen)
 
 

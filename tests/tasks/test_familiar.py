@@ -74,6 +74,16 @@ def test_the_test_says_how_much_of_a_split_is_foreign(demo: Demo) -> None:
     assert all(0 <= split["foreign"] <= 1 for split in results["tvau"].values())
 
 
+def test_a_process_that_sees_no_clip_of_a_split_takes_part(demo: Demo) -> None:
+    run, found = demo.folder / "runs" / "demo" / "dialog", []
+    for parallel in ((), ("--trainer.devices=2", "--trainer.strategy=ddp_fork")):
+        demo("test", "dialog", f"--ckpt_path={run / 'last.ckpt'}", "--data.limit=1", "--trainer.accelerator=cpu",
+             "--trainer.logger=false", "--model.most=3", "--model.bootstrap=0", *parallel)  # fmt: skip
+        found.append(json.loads((run / "test.json").read_text())["tvau"]["test"])
+    assert found[1]["foreign"] == found[0]["foreign"]
+    assert found[1]["text"]["judgement"]["count"] == found[0]["text"]["judgement"]["count"]
+
+
 def test_the_model_that_comes_with_tvau_calls_real_video_foreign_and_its_own_world_not(
     real_data: Path, tmp_path: Path
 ) -> None:

@@ -174,8 +174,8 @@ def compared(plan: Plan, out: Path, splits: Mapping[str, Any]) -> dict[str, Any]
 
     def videos(figure: Mapping[str, Any]) -> set[tuple[str, int]]:
         parts = [part for value in figure["values"] for part in value.get("of", [value])]
-        known = [(part["key"][1], draws[Path(part["file"]).parent]) for part in parts]
-        return {(split, int(own.get(f"{VIDEOS}/{split}", 0))) for split, own in known}
+        known = [(f"{VIDEOS}/{part['key'][1]}", draws[Path(part["file"]).parent]) for part in parts]
+        return {(key, int(own[key])) for key, own in known if key in own}
 
     def one(value: Mapping[str, Any]) -> NDArray[np.floating] | None:
         return draws[Path(value["file"]).parent].get("/".join(k for k in value["key"] if k != "slots"))
@@ -188,7 +188,8 @@ def compared(plan: Plan, out: Path, splits: Mapping[str, Any]) -> dict[str, Any]
                 ours = None if name == plan.against else drawn(own.get(column))
                 if ours is None or theirs is None or ours.shape[1] != theirs.shape[1]:
                     continue
-                if videos(own[column]) == videos(rows[plan.against][column]):
+                tested = videos(own[column]) | videos(rows[plan.against][column])
+                if len(tested) == len({key for key, _ in tested}):  # the same ones, as far as that is known
                     p_values.setdefault(split, {}).setdefault(name, {})[column] = paired(ours, theirs)
     return p_values
 

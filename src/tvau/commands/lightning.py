@@ -12,6 +12,7 @@ from lightning import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from tvau.backbones.preset import stated
+from tvau.errors import CheckpointError, OptionError
 from tvau.shell import Parser
 from tvau.shipped import found
 from tvau.tasks.checkpoints import made_of, read_checkpoint
@@ -64,9 +65,15 @@ class CommandLine(LightningCLI):
         given = self.config[self.config.subcommand]
         if given.backbone:
             given.model.init_args.backbone = stated(given.backbone)
+        if given.ckpt_path == "best" and self.config.subcommand != "fit":
+            raise OptionError(
+                "--ckpt_path best is known in a fit alone; name the file, as in runs/demo/dialog/best.ckpt"
+            )
         if given.ckpt_path not in (None, "best", "last", "hpc") and not given.ckpt_path.startswith("registry"):
             said = {word.partition("=")[0].rpartition(".")[2] for word in args if word.startswith("--model.")}
             checkpoint = read_checkpoint(given.ckpt_path)
+            if self.config.subcommand == "fit" and "optimizer_states" not in checkpoint:
+                raise CheckpointError(f"{given.ckpt_path}: weights alone; a fit goes on from a last.ckpt")
             read = (checkpoint.get("backbone") or {}).get("blocks")
             if read and "blocks" not in said and "init_args" in (given.model.init_args.get("backbone") or {}):
                 given.model.init_args.backbone.init_args.blocks = read  # a preset names those of an untrained decoder

@@ -30,7 +30,7 @@ def report(
     from tvau.viz.report import score_table, write_report
     from tvau.viz.sentences import sentences
 
-    results, curves = gather(Path(folder), "test.json"), gather(Path(folder), "curves.json")
+    results, curves = (gather(Path(folder), file, name) for file in ("test.json", "curves.json"))
     if not results:
         raise DataError(f"{folder}: no test.json in its folders; run `tvau test` first")
     runs = sorted(path.parent for path in Path(folder).glob("*/test.json"))
@@ -42,13 +42,27 @@ def report(
     print(f"{score_table(results)}\n\nreport: {page}")
 
 
-def gather(folder: Path, file: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """{method: {split: {part: ...}}} of a file that every tested run of a folder has, such as its `test.json`."""
+def gather(folder: Path, file: str, name: str = "dialog") -> dict[str, dict[str, dict[str, Any]]]:
+    """{method: {split: {part: ...}}} of a file that every tested run of a folder has, such as its `test.json`.
+
+    The maps of one run and the words of another may be of one method, as of both stages. Of two runs with words (or two
+    without) the one called `name`, or the first, is the method, and the other one has its folder's name behind it.
+    """
     from tvau.viz.report import read_results
 
+    runs = {path.parent.name: read_results(path) for path in sorted(folder.glob("*/test.json"))}
+    spoken = {(run, method): any("text" in own for own in splits.values())
+              for run, methods in runs.items() for method, splits in methods.items()}  # fmt: skip
+    first: dict[tuple[str, bool], str] = {}
+    for run, method in sorted(spoken, key=lambda key: (key[0] != name, key)):
+        first.setdefault((method, spoken[run, method]), run)
     gathered: dict[str, dict[str, dict[str, Any]]] = {}
     for path in sorted(folder.glob(f"*/{file}")):
+        run = path.parent.name
         for method, splits in read_results(path).items():
+            title = METHODS.get(method, method)
+            if first.get((method, spoken.get((run, method), False)), run) != run:
+                title += f" ({run})"
             for split, scores in splits.items():
-                gathered.setdefault(METHODS.get(method, method), {}).setdefault(split, {}).update(scores)
+                gathered.setdefault(title, {}).setdefault(split, {}).update(scores)
     return gathered

@@ -21,7 +21,7 @@ from typing import IO, Any
 import yaml
 
 from tvau.commands.figures import Plan, read_plan, write_table
-from tvau.errors import DataError
+from tvau.errors import DataError, OptionError
 from tvau.files import whole
 from tvau.signals import Children
 
@@ -50,8 +50,11 @@ def table(
         against: the row, as the table names it, that p-values set the others against; None: that of table.yaml.
 
     Raises:
-        DataError: no such table, line or row, results that were made with other settings, or runs that failed.
+        DataError: no such table, line or row, results that were made with other settings, or runs that failed. Of lines
+            that are not asked for but shown, other settings are named below the table.
     """
+    if jobs < 1:
+        raise OptionError(f"--jobs {jobs}: expected one run at a time or more")
     plan = read_plan(Path(folder), against)
     numbers = [int(seed) for seed in _words(seeds, "seeds", str.isdecimal)]
     wanted = list(plan.lines) if lines is None else _words(lines, "lines", plan.lines.__contains__)
@@ -83,6 +86,12 @@ def table(
             children.stop()
             raise
     print(f"\n{write_table(plan, place, numbers)}\nresults: {place / 'table.md'}")
+    shown = [
+        Run(plan, line, seed, place / line / str(seed), Path(out), set or [])
+        for line in plan.lines if line not in wanted for seed in numbers
+    ]  # fmt: skip
+    if others := [run.name for run in shown if run.differs() and (run.folder / "test.json").is_file()]:
+        print(f"made with another config, --set or stage 1 than those given now: {'; '.join(others)}")
     if failed:
         raise DataError(f"{len(failed)} of {len(runs)} runs failed: {'; '.join(sorted(failed))}")
 
@@ -116,7 +125,9 @@ class Run:
             yaml.safe_load(text)
             for text in ((self.plan.folder / "base.yaml").read_text(encoding="utf-8"), self.filled())
         )
-        start = Path(str((line.get("model") or {}).get("init_args", {}).get("heatmap")))
+        said = [setting.partition("=")[2] for setting in self.settings if setting.startswith("model.heatmap=")]
+        stated = [((part or {}).get("model") or {}).get("init_args", {}).get("heatmap") for part in (base, line)]
+        start = Path(str(next(filter(None, [*said, *reversed(stated)]), None)))
         maps = {"maps": sha256(start.read_bytes()).hexdigest()} if start.is_file() else {}
         return {"base": base, "line": line, "set": list(self.settings), **maps}
 
@@ -137,13 +148,18 @@ class Run:
         stated, tested = self.folder / "made.json", (self.folder / "test.json").is_file()
         if not tested and not (self.folder / CHECKPOINT).is_file():
             return False
-        made, now = json.loads(stated.read_text()) if stated.is_file() else {}, json.loads(json.dumps(self.made()))
-        if not made or any(made[key] != now[key] for key in made.keys() & now.keys()):
+        if self.differs():
             raise DataError(
                 f"{self.folder} was made with another base.yaml, {self.line}.yaml, --set or checkpoint of stage 1 than "
                 f"those given now ({stated} holds them): remove the folder, or choose another one with --out"
             )
         return tested
+
+    def differs(self) -> bool:
+        """Whether it was made with other configs, settings or maps than those given now."""
+        stated = self.folder / "made.json"
+        made, now = json.loads(stated.read_text()) if stated.is_file() else {}, json.loads(json.dumps(self.made()))
+        return not made or any(made[key] != now[key] for key in made.keys() & now.keys())
 
     def make(self, step: Step) -> None:
         """Fits, where there is something to fit that is not there yet, and tests.

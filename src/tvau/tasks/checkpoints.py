@@ -114,7 +114,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     elif Path(path).is_file():
         checkpoint = _read_file(Path(path))
     else:
-        raise CheckpointError(f"{path}: no such checkpoint; train stage 1 first (tvau fit --config .../heatmap.yaml)")
+        raise CheckpointError(
+            f"{path}: no such checkpoint; `tvau fit` makes them, of stage 1 with --config .../heatmap.yaml"
+        )
     state = checkpoint["state_dict"]
     for key in [key for key in state if key.startswith("model.decoder.weights.")]:  # of 0.1, not yet logarithms
         state[key.replace("weights", "log_weights")] = state.pop(key).log() / RELATIVE

@@ -5,6 +5,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from inspect import signature
+from math import isnan
 from typing import Any, cast
 
 import torch
@@ -317,8 +318,12 @@ class DialogTask(Task):
         for key, score in self.scores.items():
             kind, name = key.split("_", 1)
             if kind == "foreign":  # share of the clips that are far from the training
-                if cast(MeanMetric, score).update_called:
-                    results[name]["foreign"] = float(cast(MeanMetric, score).compute())
+                if self.model.familiarity is not None:
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")  # of a process that saw no clip: it has to take part
+                        share = float(cast(MeanMetric, score).compute())
+                    if not isnan(share):
+                        results[name]["foreign"] = share
                 continue
             scores = cast(TextScores | MapScores, score).compute()
             if kind == "alone":
