@@ -35,7 +35,7 @@ WRONG = {
     "synth --sclae 2 x": "--sclae is not known here; did you mean --scale? (see tvau synth --help)",
     "synth": "the following arguments are required: root",
     "compare": "the following arguments are required: runs",
-    "synth x --set bench": "Expected a typing.Literal['demo', 'benchmark']. Got value: bench",
+    "synth x --set bench": "Expected a typing.Literal['demo', 'benchmark', 'benchmark_more']. Got value: bench",
 }
 
 

@@ -41,7 +41,7 @@ def main(args: Sequence[str] | None = None) -> Any:
     """Runs one command; `args` are those of the shell where None. Returns what the command does to who gave `args`."""
     words = list(sys.argv[1:] if args is None else args)
     try:
-        with stoppable():
+        with stoppable(TvauError, OSError):
             result = _answer(words)
             return None if args is None else result  # what the console script returns becomes the exit status
     except BrokenPipeError:  # who reads our output has seen enough

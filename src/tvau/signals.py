@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
-from tvau.errors import TvauError
-
 CAUGHT = [number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
 PATIENCE = 60.0  # seconds for a child to save what it has, before it is killed
 
@@ -32,11 +30,11 @@ def _stop(number: int, _: FrameType | None) -> NoReturn:
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable(*told: type[Exception]) -> Iterator[None]:
     """Inside, SIGTERM and SIGHUP raise `Stopped`; they and Ctrl-C leave as SystemExit with status 128 + signal.
 
-    So does an error that only the interruption caused; one that tells why nothing could be saved (TvauError, OSError)
-    is raised as it is. A signal that is ignored stays so (nohup). Outside the main thread nothing changes.
+    So does an error that only the interruption caused, but for those `told`: they say why nothing could be saved. A
+    signal that is ignored stays so (nohup). Outside the main thread nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -48,7 +46,7 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except BaseException as end:
-        if (cause := _interruption(end)) is None or isinstance(end, (TvauError, OSError)):
+        if (cause := _interruption(end)) is None or isinstance(end, told):
             raise
         number = getattr(cause, "number", signal.SIGINT)
         print(f"tvau: stopped by {signal.Signals(number).name}", file=sys.stderr)

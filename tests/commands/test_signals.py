@@ -13,7 +13,7 @@ import pytest
 import yaml
 from tqdm import tqdm
 
-from tvau.errors import DataError
+from tvau.errors import DataError, TvauError
 from tvau.signals import stoppable
 
 TRAINING = """
@@ -154,5 +154,5 @@ def test_what_could_not_be_saved_after_an_interruption_is_told() -> None:
         finally:
             raise DataError("no space")
 
-    with pytest.raises(DataError, match="no space"), stoppable():
+    with pytest.raises(DataError, match="no space"), stoppable(TvauError):
         fit()
