@@ -58,6 +58,9 @@ def test_an_object_that_no_id_map_shows_is_named(tmp_path: Path) -> None:
     """Masks of 0 and 3 and a track of object 1 would train that nothing is there."""
     root = miniatures.ubnormal(tmp_path)
     assert faults("ubnormal", root) == []
+    (middle,) = root.glob("Scene1/*/*_0011_gt.png")
+    middle.write_bytes(middle.read_bytes()[:60])
+    assert not any("none of the id maps" in fault for fault in faults("ubnormal", root))  # others show the object
     (tracks,) = root.glob("Scene1/*/*_tracks.txt")
     tracks.write_text("9,4,19")
     (fault,) = faults("ubnormal", root)

@@ -8,6 +8,7 @@ import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -140,8 +141,8 @@ class IdMaps(Truth):
         middle = (track.start + track.end) // 2
         inside = (frame for frame in self.mapped if track.start <= frame <= track.end)
         for frame in sorted(inside, key=lambda frame: abs(frame - middle)):
-            with open_image(self.path(frame)) as image:
-                yield np.asarray(image)
+            with suppress(OSError, SyntaxError, ValueError, DataError), open_image(self.path(frame)) as image:
+                yield np.asarray(image)  # a broken one is named when it is read
 
     def labels(self, total: int) -> Labels:
         """The frames inside tracks, each of which has to have an id map."""
